@@ -1,0 +1,51 @@
+# Everything a newcomer or a machine runs. `make demo` and `make test` install what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help install demo test check format lint types imports lock clean
+
+help:
+	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
+	@echo "make test     run the whole test suite"
+	@echo "make check    format, lint, types, import layers, tests"
+	@echo "make install  make .venv with everything that development and tests need"
+	@echo "make lock     re-resolve requirements/dev.lock"
+
+install: $(STAMP)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Perdure needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+	@$(BIN)/python -m support.demo
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: install format lint types imports test
+
+format: install
+	$(BIN)/ruff format --check .
+
+lint: install
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/basedpyright
+
+imports: install
+	$(BIN)/lint-imports
+
+lock: install
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev-server --group dev pyproject.toml -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) .perdure .pytest_cache .ruff_cache

@@ -1,0 +1,58 @@
+"""Perdure runs LangGraph agents, unchanged, on Temporal, so that they always finish.
+
+The names here are for authors of graphs and workflows. They load when they are first used: `import perdure` is cheap, and
+workflow code may do it inside Temporal's sandbox.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure.client import PerdureClient, RunHandle, connect
+    from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
+    from perdure.errors import PerdureError, RunCancelled, RunFailed
+    from perdure.graph.inline import run_graph
+    from perdure.worker.plugin import PerdurePlugin
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "LLM_RETRY": "perdure.contract.policy",
+    "PerdureClient": "perdure.client",
+    "PerdureError": "perdure.errors",
+    "PerdurePlugin": "perdure.worker.plugin",
+    "RunCancelled": "perdure.errors",
+    "RunFailed": "perdure.errors",
+    "RunHandle": "perdure.client",
+    "TOOL_RETRY": "perdure.contract.policy",
+    "connect": "perdure.client",
+    "durable": "perdure.contract.policy",
+    "run_graph": "perdure.graph.inline",
+}
+
+__all__ = [
+    "LLM_RETRY",
+    "TOOL_RETRY",
+    "PerdureClient",
+    "PerdureError",
+    "PerdurePlugin",
+    "RunCancelled",
+    "RunFailed",
+    "RunHandle",
+    "connect",
+    "durable",
+    "run_graph",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'perdure' has no attribute {name!r}")
+    # Not importlib: within Temporal's sandbox only the import statement's own function is the sandbox's.
+    return getattr(__import__(home, fromlist=(name,)), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

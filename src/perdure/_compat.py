@@ -1,0 +1,168 @@
+"""Every private symbol of LangGraph, LangChain and Temporal that Perdure uses, and the few that it replaces.
+
+Nothing else in the project names a private upstream symbol. `tests/test_compat.py` pins each one, so that an upstream
+release which moves one fails there, with the name, and not in somebody's run.
+
+Replacements (`install`) are for graphs that run inside a workflow. Each replacement looks at `graph_ids`: where it is
+unset (everywhere but in such a graph) the original is called, so a plain LangGraph run in the same process is untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import langgraph.graph.message as _graph_message
+import langgraph.pregel._checkpoint as _pregel_checkpoint
+import langgraph.pregel._executor as _pregel_executor
+import langgraph.pregel._messages as _pregel_messages
+import langgraph.pregel._retry as _pregel_retry
+import langgraph.pregel._runner as _pregel_runner
+from langgraph._internal._constants import (
+    CONF,
+    CONFIG_KEY_CALL,
+    CONFIG_KEY_CHECKPOINT_ID,
+    CONFIG_KEY_CHECKPOINT_MAP,
+    CONFIG_KEY_CHECKPOINT_NS,
+    CONFIG_KEY_CHECKPOINTER,
+    CONFIG_KEY_NODE_ERROR,
+    CONFIG_KEY_READ,
+    CONFIG_KEY_RESUME_MAP,
+    CONFIG_KEY_RESUMING,
+    CONFIG_KEY_RUNTIME,
+    CONFIG_KEY_SCRATCHPAD,
+    CONFIG_KEY_SEND,
+    CONFIG_KEY_TASK_ID,
+    CONFIG_KEY_THREAD_ID,
+    INTERRUPT,
+    NS_END,
+    NS_SEP,
+    RESUME,
+)
+from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
+from langgraph._internal._scratchpad import PregelScratchpad
+from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.pregel import Pregel
+from langgraph.pregel._algo import LazyAtomicCounter
+from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
+from langgraph.pregel._write import ChannelWrite
+
+__all__ = [
+    "CONF",
+    "CONFIG_KEY_CALL",
+    "CONFIG_KEY_CHECKPOINTER",
+    "CONFIG_KEY_CHECKPOINT_ID",
+    "CONFIG_KEY_CHECKPOINT_MAP",
+    "CONFIG_KEY_CHECKPOINT_NS",
+    "CONFIG_KEY_NODE_ERROR",
+    "CONFIG_KEY_READ",
+    "CONFIG_KEY_RESUME_MAP",
+    "CONFIG_KEY_RESUMING",
+    "CONFIG_KEY_RUNTIME",
+    "CONFIG_KEY_SCRATCHPAD",
+    "CONFIG_KEY_SEND",
+    "CONFIG_KEY_TASK_ID",
+    "CONFIG_KEY_THREAD_ID",
+    "DEFAULT_BOUND",
+    "INTERRUPT",
+    "NS_END",
+    "NS_SEP",
+    "REPLACED",
+    "RESUME",
+    "ChannelWrite",
+    "GraphBubbleUp",
+    "GraphIds",
+    "LazyAtomicCounter",
+    "ParentCommand",
+    "Pregel",
+    "PregelNode",
+    "PregelScratchpad",
+    "RunnableCallable",
+    "RunnableSeq",
+    "graph_ids",
+    "install",
+    "set_config_context",
+]
+
+
+class GraphIds(Protocol):
+    """Ids and randomness for one graph run that come out the same at every replay."""
+
+    def uuid4(self) -> uuid.UUID: ...
+    def uuid6(self, clock_seq: int | None) -> uuid.UUID: ...
+    def uniform(self, low: float, high: float) -> float: ...
+
+
+graph_ids: ContextVar[GraphIds | None] = ContextVar("perdure_graph_ids", default=None)
+"""Set while a graph runs inside a workflow; what a task of that graph starts inherits it."""
+
+_original_uuid6 = cast(Callable[..., uuid.UUID], _pregel_checkpoint.uuid6)
+_original_executor_init = cast(Callable[..., None], _pregel_executor.BackgroundExecutor.__init__)
+
+
+def _uuid4() -> uuid.UUID:
+    ids = graph_ids.get()
+    return uuid.uuid4() if ids is None else ids.uuid4()
+
+
+def _uuid6(node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
+    ids = graph_ids.get()
+    return _original_uuid6(node, clock_seq) if ids is None else ids.uuid6(clock_seq)
+
+
+def _uniform(low: float, high: float) -> float:
+    ids = graph_ids.get()
+    return random.uniform(low, high) if ids is None else ids.uniform(low, high)
+
+
+async def _wait(fs: Iterable[Any], **kwargs: Any) -> tuple[Any, Any]:
+    """`asyncio.wait`, whose sets iterate in the order of `fs` when a graph runs in a workflow: the runner starts error
+    handlers in that order, and a set of futures iterates by memory address."""
+    order = list(fs)
+    done, pending = await asyncio.wait(order, **kwargs)
+    if graph_ids.get() is None:
+        return done, pending
+    return [f for f in order if f in done], [f for f in order if f in pending]
+
+
+def _executor_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    if graph_ids.get() is not None:
+        raise RuntimeError(
+            "a graph was run with the synchronous invoke()/stream() inside a workflow, which would start threads: "
+            "use `await graph.ainvoke(...)`, or let the node run as an activity"
+        )
+    _original_executor_init(self, *args, **kwargs)
+
+
+class _ModuleWith(ModuleType):
+    """A module with some names replaced; everything else is looked up in the original."""
+
+    def __init__(self, original: ModuleType, replaced: Mapping[str, Any]) -> None:
+        super().__init__(original.__name__)
+        self.__dict__.update(replaced)
+        self.__dict__["_original"] = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_original"], name)
+
+
+REPLACED: Mapping[tuple[Any, str], Any] = {
+    (_pregel_checkpoint, "uuid6"): _uuid6,
+    (_pregel_messages, "uuid4"): _uuid4,
+    (_graph_message, "uuid"): _ModuleWith(uuid, {"uuid4": _uuid4}),
+    (_pregel_retry, "random"): _ModuleWith(random, {"uniform": _uniform}),
+    (_pregel_runner, "asyncio"): _ModuleWith(asyncio, {"wait": _wait}),
+    (_pregel_executor.BackgroundExecutor, "__init__"): _executor_init,
+}
+"""Where LangGraph itself is not deterministic, and what stands there instead."""
+
+
+def install() -> None:
+    """Put the replacements in place. Any number of calls have the effect of one."""
+    for (owner, name), value in REPLACED.items():
+        setattr(owner, name, value)

@@ -1,0 +1,1 @@
+"""Activity side of Perdure: everything with side effects runs here, never inside a workflow."""

@@ -1,0 +1,190 @@
+"""`PerdureClient`: runs of graphs, by thread id.
+
+Side: client. Stateless: everything it tells comes from Temporal.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecution, WorkflowUpdateStage
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from perdure.client.handle import RunHandle, query_state
+from perdure.contract import names
+from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
+from perdure.errors import PerdureError
+
+__all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
+
+
+class ThreadBusy(PerdureError):
+    """A run was started on a thread that has one, and that ends with it."""
+
+
+@dataclass(frozen=True)
+class ThreadInfo:
+    """One line of a thread list. `status` is finer where the namespace has Perdure's search attributes."""
+
+    thread_id: str
+    graph: str
+    status: str
+    pending: int
+    started_at: datetime
+    closed_at: datetime | None
+
+
+class PerdureClient:
+    """Made by `perdure.connect()`. `temporal` is Temporal's own client."""
+
+    def __init__(self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE) -> None:
+        self.temporal = client
+        self.task_queue = task_queue
+        self._searchable: bool | None = None
+
+    async def start(
+        self,
+        graph: str,
+        input: Any,
+        *,
+        thread_id: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        context: Any = None,
+        keep_open: bool = False,
+        carry_every: int = 0,
+    ) -> RunHandle:
+        """Start a run.
+
+        Args:
+            graph: the graph's name on the worker.
+            input: as for `graph.ainvoke`.
+            thread_id: default: a new one.
+            config: what a user may set of a RunnableConfig: configurable, tags, metadata, recursion_limit, ...
+            context: for the graph's `context_schema`.
+            keep_open: the thread stays for further runs, which go on from its state; started again on a thread that is
+                open, this adds a run (they are worked off in order). Else the thread ends with the run.
+            carry_every: continue as new after that many node calls; 0: when Temporal suggests it.
+
+        Raises:
+            ThreadBusy: when a one-shot thread of that id runs.
+        """
+        request = RunRequest(id=uuid.uuid4().hex, input=input, config=_run_config(config), context=context)
+        id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
+        start = ThreadStart(
+            graph=graph, keep_open=keep_open, search=await self.has_search_attributes(), carry_every=carry_every
+        )
+        if keep_open:
+            return await self._start_on_open_thread(id, start, request)
+        try:
+            handle = await self.temporal.start_workflow(
+                names.THREAD_WORKFLOW,
+                ThreadStart(**{**start.__dict__, "run": request}),
+                id=id,
+                task_queue=self.task_queue,
+                memo={"graph": graph},
+                static_summary=f"{graph}",
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise ThreadBusy(
+                f"thread {id!r} has a run already: wait for it, cancel it (`perdure cancel {id}`), or take another id"
+            ) from error
+        return RunHandle(handle, run_id=request.id, keep_open=False)
+
+    async def run(self, graph: str, input: Any, **options: Any) -> Any:
+        """`start`, then wait for the result."""
+        return await (await self.start(graph, input, **options)).result()
+
+    async def handle(self, thread_id: str) -> RunHandle:
+        """A handle on a thread's current run.
+
+        Raises:
+            ThreadNotFound: for an unknown thread.
+        """
+        handle = self.temporal.get_workflow_handle(thread_id)
+        state = await query_state(handle)
+        keep_open = state.run_id is not None and state.keep_open
+        return RunHandle(handle, run_id=state.run_id or "", keep_open=keep_open)
+
+    async def state(self, thread_id: str) -> ThreadState:
+        """A thread as of now. Raises ThreadNotFound for an unknown one."""
+        return await query_state(self.temporal.get_workflow_handle(thread_id))
+
+    async def resume(self, thread_id: str, answer: Any) -> list[str]:
+        """As `RunHandle.resume`."""
+        return await self._handle(thread_id).resume(answer)
+
+    async def result(self, thread_id: str) -> Any:
+        """As `RunHandle.result`, for the thread's current run."""
+        return await (await self.handle(thread_id)).result()
+
+    async def cancel(self, thread_id: str) -> None:
+        """As `RunHandle.cancel`, for the thread's current run."""
+        await (await self.handle(thread_id)).cancel()
+
+    async def list(self, query: str | None = None, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
+        """Threads, newest first. `query` is added to the filter, in Temporal's list filter language."""
+        where = f"WorkflowType = '{names.THREAD_WORKFLOW}'" + (f" AND ({query})" if query else "")
+        async for execution in self.temporal.list_workflows(where, limit=limit):
+            yield await _thread_info(execution)
+
+    async def has_search_attributes(self) -> bool:
+        """Whether the namespace has Perdure's search attributes; asked once."""
+        if self._searchable is None:
+            try:
+                answer = await self.temporal.operator_service.list_search_attributes(
+                    ListSearchAttributesRequest(namespace=self.temporal.namespace)
+                )
+                self._searchable = set(names.SEARCH_ATTRIBUTES) <= set(answer.custom_attributes)
+            except RPCError:
+                self._searchable = False
+        return self._searchable
+
+    def _handle(self, thread_id: str) -> RunHandle:
+        return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
+
+    async def _start_on_open_thread(self, id: str, start: ThreadStart, request: RunRequest) -> RunHandle:
+        operation = WithStartWorkflowOperation(
+            names.THREAD_WORKFLOW,
+            start,
+            id=id,
+            task_queue=self.task_queue,
+            memo={"graph": start.graph},
+            static_summary=start.graph,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+        await self.temporal.start_update_with_start_workflow(
+            names.UPDATE_START_RUN,
+            request,
+            start_workflow_operation=operation,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+        )
+        return RunHandle(await operation.workflow_handle(), run_id=request.id, keep_open=True)
+
+
+def _run_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    given = dict(config or {})
+    given.pop("callbacks", None)
+    return given
+
+
+async def _thread_info(execution: WorkflowExecution) -> ThreadInfo:
+    memo = await execution.memo()
+    found = {pair.key.name: pair.value for pair in execution.typed_search_attributes.search_attributes}
+    temporal_status = execution.status.name.lower() if execution.status else "unknown"
+    status = str(found.get(names.SEARCH_STATUS, temporal_status)) if temporal_status == "running" else temporal_status
+    return ThreadInfo(
+        thread_id=execution.id,
+        graph=str(memo.get("graph", "")),
+        status=status,
+        pending=int(str(found.get(names.SEARCH_PENDING, 0))) if temporal_status == "running" else 0,
+        started_at=execution.start_time,
+        closed_at=execution.close_time,
+    )

@@ -1,0 +1,1 @@
+"""What crosses the sides: frozen dataclasses and names, no behaviour. Every side may import it."""

@@ -1,0 +1,66 @@
+"""A node call: what a workflow hands to the activity that runs one attempt of a node, and what comes back.
+
+Side: contract. The node's input is *not* in here: it can be derived by replaying the history, so an activity takes it
+from the worker's memory or asks the workflow for it (`InputRequest`). What is here is what a person wants to read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from perdure.contract.thread import SavedCheckpoint
+
+__all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
+
+
+@dataclass(frozen=True)
+class NodeCall:
+    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]."""
+
+    graph: str
+    path: list[str]
+    step: int
+    call: str
+    new: dict[str, str] = field(default_factory=dict[str, str])
+    explicit_retry: bool = False
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """What `interrupt()` needs of LangGraph's scratchpad: the answers that the task already has."""
+
+    step: int
+    stop: int
+    resume: list[Any]
+
+
+@dataclass(frozen=True)
+class NodeInput:
+    """A node's real input, by reference inside one process and by value between processes.
+
+    `config` is the task's RunnableConfig without live objects; `context` the run's context; `previous` the last return
+    value of an entrypoint; `error` the failure that an error handler node is asked to handle.
+    """
+
+    value: Any
+    config: dict[str, Any]
+    context: Any
+    scratch: Scratch
+    previous: Any = None
+    error: Any = None
+    nested: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    call: str
+    page: int = 0
+
+
+@dataclass(frozen=True)
+class InputPage:
+    """One page of a `NodeInput`: encoded, compressed with zlib, base64."""
+
+    pages: int
+    data: str

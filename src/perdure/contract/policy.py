@@ -1,0 +1,108 @@
+"""How a node's activity is run: retries, time limits, place.
+
+Side: contract. Owns the declaration that users put on a node (`durable`), the presets, and the resolved policy that a
+workflow schedules with. Resolution itself lives in `perdure.graph.policy`.
+
+Every activity that Perdure schedules has an explicit, finite retry policy and an explicit start-to-close timeout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from temporalio.common import RetryPolicy
+
+__all__ = ["DEFAULT_RETRY", "LLM_RETRY", "TOOL_RETRY", "DurableOptions", "NodePolicy", "durable"]
+
+METADATA_KEY = "perdure"
+
+LLM_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=6,
+)
+"""For model calls: 1 s, doubling, at most 30 s apart, 6 attempts."""
+
+TOOL_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=2),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=60),
+    maximum_attempts=4,
+)
+"""For tools: 2 s, doubling, at most 60 s apart, 4 attempts."""
+
+DEFAULT_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=4,
+)
+"""For a node that says nothing: 1 s, doubling, at most 30 s apart, 4 attempts."""
+
+RunIn = Literal["activity", "workflow"]
+
+
+@dataclass(frozen=True)
+class DurableOptions:
+    """What `durable(...)` declared; `None` means: not said here."""
+
+    retry: RetryPolicy | None = None
+    timeout: timedelta | None = None
+    heartbeat: timedelta | None = None
+    run_in: RunIn | None = None
+    task_queue: str | None = None
+    summary: str | None = None
+
+
+@dataclass(frozen=True)
+class NodePolicy:
+    """The resolved policy of one node. `explicit_retry` tells that the user, not a default, chose the retries."""
+
+    retry: RetryPolicy = field(default_factory=lambda: DEFAULT_RETRY)
+    timeout: timedelta = timedelta(minutes=10)
+    heartbeat: timedelta = timedelta(seconds=8)
+    run_in: RunIn = "activity"
+    task_queue: str | None = None
+    summary: str | None = None
+    explicit_retry: bool = False
+
+
+def durable(
+    *,
+    retry: RetryPolicy | None = None,
+    timeout: timedelta | None = None,
+    heartbeat: timedelta | None = None,
+    run_in: RunIn | None = None,
+    task_queue: str | None = None,
+    summary: str | None = None,
+) -> dict[str, Any]:
+    """Declare how Perdure runs a node; goes into the node's metadata and changes nothing outside Perdure.
+
+        builder.add_node("charge", charge, metadata=durable(retry=TOOL_RETRY, timeout=timedelta(minutes=2)))
+
+    Args:
+        retry: Temporal's retry policy for the node's activity. It must be finite: `maximum_attempts` of 1 or more.
+        timeout: limit for one attempt (start-to-close).
+        heartbeat: a worker that is silent for this long is taken for dead and the attempt runs elsewhere.
+        run_in: "activity" (the default; its result is recorded) or "workflow" (runs again at every replay: only for
+            cheap, deterministic functions without side effects).
+        task_queue: run the node on workers that poll this queue.
+        summary: one line that the Temporal UI shows for the step.
+
+    Raises:
+        ValueError: for a value that could never work, naming the option.
+    """
+    if retry is not None and retry.maximum_attempts < 1:
+        raise ValueError("durable(retry=...) must be finite: set RetryPolicy(maximum_attempts=...) to 1 or more")
+    for name, value in (("timeout", timeout), ("heartbeat", heartbeat)):
+        if value is not None and value <= timedelta(0):
+            raise ValueError(f"durable({name}=...) must be a positive timedelta, not {value!r}")
+    if run_in not in (None, "activity", "workflow"):
+        raise ValueError(f"durable(run_in=...) must be 'activity' or 'workflow', not {run_in!r}")
+    options = DurableOptions(
+        retry=retry, timeout=timeout, heartbeat=heartbeat, run_in=run_in, task_queue=task_queue, summary=summary
+    )
+    return {METADATA_KEY: options}

@@ -1,0 +1,119 @@
+"""A thread and its runs, as clients, workflows and the Temporal UI see them.
+
+Side: contract. A *thread* is one workflow (its workflow id is the thread id). A *run* is one input driven through the
+graph to its end. New fields need a default: histories that were written before must still decode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Answer",
+    "CarryOver",
+    "PendingInterrupt",
+    "RunRequest",
+    "RunStatus",
+    "SavedCheckpoint",
+    "ThreadStart",
+    "ThreadState",
+]
+
+RunStatus = Literal["idle", "running", "interrupted", "completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One run: the graph's input (or `None` to go on from where the thread stands), config and context.
+
+    `config` holds what a user may set of LangChain's `RunnableConfig`: configurable, tags, metadata, recursion_limit,
+    max_concurrency, run_name.
+    """
+
+    id: str
+    input: Any = None
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    context: Any = None
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """One namespace's latest checkpoint with its pending writes, as LangGraph's saver interface knows them."""
+
+    namespace: str
+    checkpoint: Any
+    metadata: Any
+    parent_id: str | None
+    writes: list[Any]
+
+
+@dataclass(frozen=True)
+class PendingInterrupt:
+    """An `interrupt()` that waits for its answer.
+
+    `created_at` and `expires_at` are seconds since the epoch in workflow time; `expires_at` is `None` when the
+    interrupt named no deadline. `on_expiry` is the answer that the deadline gives in a human's place.
+    """
+
+    id: str
+    value: Any
+    node: str = ""
+    created_at: float = 0.0
+    expires_at: float | None = None
+    on_expiry: Any = None
+
+
+@dataclass(frozen=True)
+class CarryOver:
+    """All that a thread takes along when it continues as new. One object, built and restored in one place."""
+
+    checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
+    run: RunRequest | None = None
+    pending: list[PendingInterrupt] = field(default_factory=list[PendingInterrupt])
+    answers: dict[str, Any] = field(default_factory=dict[str, Any])
+    asking: bool = False
+    queued: list[RunRequest] = field(default_factory=list[RunRequest])
+    nested: dict[str, list[SavedCheckpoint]] = field(default_factory=dict[str, list[SavedCheckpoint]])
+    calls: int = 0
+
+
+@dataclass(frozen=True)
+class ThreadStart:
+    """A thread's workflow input. `keep_open` threads stay for further runs; others end with their run's result.
+
+    `search` tells that the namespace has Perdure's search attributes (writing one that is not registered would hold the
+    workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
+    """
+
+    graph: str
+    run: RunRequest | None = None
+    keep_open: bool = False
+    search: bool = False
+    carry_every: int = 0
+    carry: CarryOver | None = None
+
+
+@dataclass(frozen=True)
+class ThreadState:
+    """A thread as of now: channel values, the nodes that run next, and the interrupts that wait."""
+
+    graph: str
+    status: RunStatus
+    values: Any = None
+    next: list[str] = field(default_factory=list[str])
+    interrupts: list[PendingInterrupt] = field(default_factory=list[PendingInterrupt])
+    run_id: str | None = None
+    step: int = 0
+    error: str | None = None
+    keep_open: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A human's (or program's) answer to one or several interrupts.
+
+    `value` is a mapping from interrupt id to answer, or the answer itself when just one interrupt waits.
+    """
+
+    value: Any

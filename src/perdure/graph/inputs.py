@@ -1,0 +1,88 @@
+"""Node inputs by reference: a workflow leaves a node's live input here, the activity in the same process takes it.
+
+Side: both; one per worker. A miss is normal (the activity runs in another process, or the workflow was evicted): the
+activity then asks the workflow, which can derive the input again by replay.
+
+Invariant: what an activity takes is a copy (`snapshot`), so a node that changes its input in place changes nothing that
+the workflow sees. Live and replayed state would differ otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage
+
+from perdure.contract.node import NodeInput
+
+__all__ = ["LiveInputs", "snapshot"]
+
+_Key = tuple[str, str, str]
+
+_SHARED: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes, complex})
+
+
+def snapshot(value: Any) -> Any:
+    """A copy of a state value that shares only what cannot change.
+
+    Containers and messages are copied by hand because a state is mostly a long list of messages, and `deepcopy` of it
+    would cost more than the rest of a step together.
+    """
+    kind = type(value)
+    if kind in _SHARED:
+        return value
+    if kind is dict:
+        return {k: v if type(v) in _SHARED else snapshot(v) for k, v in value.items()}
+    if kind is list:
+        return [v if type(v) in _SHARED else snapshot(v) for v in value]
+    if kind is tuple:
+        return tuple(snapshot(v) for v in value)
+    if isinstance(value, BaseMessage):
+        return _snapshot_message(value)
+    return copy.deepcopy(value)
+
+
+def _snapshot_message(message: BaseMessage) -> BaseMessage:
+    twin = cast("BaseMessage", message.__class__.__new__(message.__class__))
+    fields = {k: v if type(v) in _SHARED else snapshot(v) for k, v in message.__dict__.items()}
+    object.__setattr__(twin, "__dict__", fields)
+    object.__setattr__(twin, "__pydantic_fields_set__", set(message.__pydantic_fields_set__))
+    extra = message.__pydantic_extra__
+    object.__setattr__(twin, "__pydantic_extra__", None if extra is None else snapshot(dict(extra)))
+    private = getattr(message, "__pydantic_private__", None)
+    object.__setattr__(twin, "__pydantic_private__", None if private is None else copy.copy(private))
+    return twin
+
+
+class LiveInputs:
+    """Keyed by workflow id, workflow run id and call. Workflow threads put and drop, the activity loop takes."""
+
+    def __init__(self) -> None:
+        self._inputs: dict[_Key, Callable[[], NodeInput]] = {}
+
+    def put(self, key: _Key, build: Callable[[], NodeInput]) -> None:
+        self._inputs[key] = build
+
+    def drop(self, key: _Key) -> None:
+        self._inputs.pop(key, None)
+
+    def take(self, key: _Key) -> NodeInput | None:
+        """The input of a call, safe to change; `None` when this process does not hold it. It stays for retries."""
+        build = self._inputs.get(key)
+        if build is None:
+            return None
+        live = build()
+        return NodeInput(
+            value=snapshot(live.value),
+            config=live.config,
+            context=snapshot(live.context),
+            scratch=snapshot(live.scratch),
+            previous=snapshot(live.previous),
+            error=live.error,
+            nested=copy.deepcopy(live.nested),
+        )
+
+    def __len__(self) -> int:
+        return len(self._inputs)

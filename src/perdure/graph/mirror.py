@@ -1,0 +1,93 @@
+"""The workflow-side twin of a compiled graph.
+
+Side: workflow. Same channels, reducers, routers and edges as the user's graph; the body of each node is replaced by a
+proxy that asks a `NodeCaller` to run it. A node that is a compiled graph is mirrored in turn. The user's graph object
+is never changed and goes on working outside Temporal.
+
+What stays in the workflow: nodes without a body of their own, nodes declared `durable(run_in="workflow")`, and all
+writers (state updates, conditional edges).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Protocol
+
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from perdure._compat import CONF, DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode
+from perdure.graph.policy import resolve_policy
+
+__all__ = ["CALLER_KEY", "NodeCaller", "NodeProxy", "find_node", "mirror"]
+
+CALLER_KEY = "__perdure_caller"
+"""Where the thread workflow puts its `NodeCaller` in `configurable`."""
+
+
+class NodeCaller(Protocol):
+    """Runs the body of one node call, wherever that is."""
+
+    async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any: ...
+
+
+class NodeProxy(Runnable[Any, Any]):
+    """Stands in the mirror where the user's node body stands in the original graph."""
+
+    def __init__(self, path: tuple[str, ...], node: PregelNode, graph: Pregel[Any, Any, Any, Any]) -> None:
+        self.path = path
+        self.name = path[-1]
+        self.policy = resolve_policy(node, graph)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        if config is None:
+            raise RuntimeError(f"node {self.name!r} of a mirrored graph was called outside of a run")
+        caller: NodeCaller = config[CONF][CALLER_KEY]
+        return await caller(self, input, config)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
+        raise RuntimeError(f"node {self.name!r} of a mirrored graph cannot be called synchronously")
+
+
+def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pregel[Any, Any, Any, Any]:
+    """The twin of `graph`; `path` is the node path that leads to it from the root graph."""
+    nodes = {name: _mirror_node(node, (*path, name), graph) for name, node in graph.nodes.items()}
+    update: dict[str, Any] = {
+        "nodes": nodes,
+        # Temporal retries the activity; LangGraph's own policies are mapped onto that (`resolve_policy`).
+        "retry_policy": (),
+        "cache": None,
+        # Callbacks, stores and debug output are side effects: they belong where the node really runs.
+        "store": None,
+        "debug": False,
+        "config": {k: v for k, v in (graph.config or {}).items() if k != "callbacks"} or None,
+    }
+    return graph.copy(update)
+
+
+def _mirror_node(node: PregelNode, path: tuple[str, ...], graph: Pregel[Any, Any, Any, Any]) -> PregelNode:
+    if isinstance(node.bound, Pregel):
+        inner = mirror(node.bound, path)
+        return node.copy({"bound": inner, "subgraphs": [inner], "retry_policy": None})
+    if node.bound is DEFAULT_BOUND or isinstance(node.bound, ChannelWrite):
+        return node.copy({})
+    proxy = NodeProxy(path, node, graph)
+    if proxy.policy.run_in == "workflow":
+        return node.copy({})
+    return node.copy({"bound": proxy, "subgraphs": [], "retry_policy": None, "timeout": None, "cache_policy": None})
+
+
+def find_node(graph: Pregel[Any, Any, Any, Any], path: list[str]) -> tuple[Pregel[Any, Any, Any, Any], PregelNode]:
+    """The original node that `path` leads to, and the graph that it belongs to.
+
+    Raises:
+        KeyError: when this version of the graph has no such node; its message is the path.
+    """
+    owner = graph
+    for name in path[:-1]:
+        step = owner.nodes.get(name)
+        if step is None or not isinstance(step.bound, Pregel):
+            raise KeyError("/".join(path))
+        owner = step.bound
+    node = owner.nodes.get(path[-1])
+    if node is None:
+        raise KeyError("/".join(path))
+    return owner, node

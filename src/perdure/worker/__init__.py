@@ -1,0 +1,1 @@
+"""Workers: the Temporal plugin that makes graphs runnable, and the worker process."""

@@ -1,0 +1,203 @@
+"""Scheduling node calls: one activity per call, its input by reference.
+
+Side: workflow. Owns the calls that are under way and the inputs that an activity in another process may ask for.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphInterrupt
+from langgraph.runtime import Runtime
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
+
+from perdure._compat import (
+    CONF,
+    CONFIG_KEY_CHECKPOINT_MAP,
+    CONFIG_KEY_CHECKPOINT_NS,
+    CONFIG_KEY_NODE_ERROR,
+    CONFIG_KEY_RESUME_MAP,
+    CONFIG_KEY_RESUMING,
+    CONFIG_KEY_RUNTIME,
+    CONFIG_KEY_SCRATCHPAD,
+    CONFIG_KEY_SEND,
+    CONFIG_KEY_TASK_ID,
+    ParentCommand,
+    PregelScratchpad,
+)
+from perdure.contract import names
+from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
+from perdure.contract.policy import METADATA_KEY
+from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.errors import NodeFailed
+from perdure.graph.mirror import NodeProxy
+from perdure.payloads import summary
+
+__all__ = ["EXTERN_DROP_INPUT", "EXTERN_PUT_INPUT", "NodeCalls"]
+
+EXTERN_PUT_INPUT = "perdure.put_input"
+EXTERN_DROP_INPUT = "perdure.drop_input"
+
+PAGE_BYTES = 1_000_000
+
+_INTERNAL_KEYS = (
+    CONFIG_KEY_TASK_ID,
+    CONFIG_KEY_CHECKPOINT_NS,
+    CONFIG_KEY_CHECKPOINT_MAP,
+    CONFIG_KEY_RESUME_MAP,
+    CONFIG_KEY_RESUMING,
+)
+_PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
+
+
+class NodeCalls:
+    """Implements `perdure.graph.mirror.NodeCaller` for one workflow run."""
+
+    def __init__(self, graph: str, carry: CarryOver, *, on_result: Callable[[], None]) -> None:
+        self.count = carry.calls
+        # By task namespace: what graphs that a node runs by itself need to go on after an interrupt.
+        self.nested: dict[str, list[SavedCheckpoint]] = dict(carry.nested)
+        self._graph = graph
+        self._on_result = on_result
+        self._under_way: dict[str, Callable[[], NodeInput]] = {}
+        self._seen: dict[str, Any] = {}
+
+    async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
+        self.count += 1
+        call = str(self.count)
+        info = workflow.info()
+        key = (info.workflow_id, info.run_id, call)
+        externs = workflow.extern_functions()
+
+        namespace: str = config[CONF][CONFIG_KEY_CHECKPOINT_NS]
+        nested = self.nested.pop(namespace, [])
+
+        def build() -> NodeInput:
+            return _node_input(input, config, nested)
+
+        self._under_way[call] = build
+        externs[EXTERN_PUT_INPUT](key, build)
+        try:
+            outcome = await self._schedule(proxy, call, input, config)
+        finally:
+            del self._under_way[call]
+            externs[EXTERN_DROP_INPUT](key)
+        self._on_result()
+        if stopped := outcome.get("nested"):
+            self.nested[namespace] = stopped
+        return _apply(outcome, config)
+
+    async def _schedule(self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig) -> dict[str, Any]:
+        policy = proxy.policy
+        step = int(config.get("metadata", {}).get("langgraph_step", 0))
+        try:
+            return await workflow.execute_activity(
+                names.RUN_NODE,
+                NodeCall(
+                    graph=self._graph,
+                    path=list(proxy.path),
+                    step=step,
+                    call=call,
+                    new=self._news(input),
+                    explicit_retry=policy.explicit_retry,
+                ),
+                activity_id=f"{proxy.name}:{call}",
+                task_queue=policy.task_queue,
+                start_to_close_timeout=policy.timeout,
+                heartbeat_timeout=policy.heartbeat,
+                retry_policy=policy.retry,
+                summary=policy.summary or f"{'/'.join(proxy.path)}, step {step}",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            raise _node_failed(proxy, error) from error
+
+    def _news(self, input: Any) -> dict[str, str]:
+        """What this input has that the previous call's had not: for whoever reads the history."""
+        if not isinstance(input, dict):
+            return {"input": summary(input)}
+        state = cast("dict[str, Any]", input)
+        news = {
+            name: summary(value) for name, value in state.items() if name not in self._seen or self._seen[name] is not value
+        }
+        self._seen.update(state)
+        return news
+
+    def page(self, request: InputRequest) -> InputPage:
+        """One page of the input of a call that is under way.
+
+        Raises:
+            ApplicationError: when no such call is under way; an attempt that asks for it is out of date.
+        """
+        build = self._under_way.get(request.call)
+        if build is None:
+            raise ApplicationError(
+                f"node call {request.call!r} is not under way any more", type="CallNotUnderWay", non_retryable=True
+            )
+        encoded = workflow.payload_converter().to_payload(build()).data
+        data = base64.b64encode(zlib.compress(encoded, 1))
+        pages = max(1, -(-len(data) // PAGE_BYTES))
+        start = request.page * PAGE_BYTES
+        return InputPage(pages=pages, data=data[start : start + PAGE_BYTES].decode())
+
+
+def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint]) -> NodeInput:
+    conf: dict[str, Any] = config.get(CONF, {})
+    scratch: PregelScratchpad = conf[CONFIG_KEY_SCRATCHPAD]
+    runtime: Runtime[Any] = conf[CONFIG_KEY_RUNTIME]
+    configurable = {k: v for k, v in conf.items() if k in _INTERNAL_KEYS or not k.startswith("__")}
+    metadata = {
+        k: v for k, v in config.get("metadata", {}).items() if k != METADATA_KEY and isinstance(v, _PLAIN)
+    }
+    return NodeInput(
+        value=input,
+        config={
+            "configurable": configurable,
+            "metadata": metadata,
+            "tags": list(config.get("tags") or ()),
+            "recursion_limit": config.get("recursion_limit", 25),
+            "run_name": config.get("run_name"),
+            "max_concurrency": config.get("max_concurrency"),
+        },
+        context=runtime.context,
+        scratch=Scratch(step=scratch.step, stop=scratch.stop, resume=list(scratch.resume)),
+        previous=runtime.previous,
+        error=conf.get(CONFIG_KEY_NODE_ERROR),
+        nested=nested,
+    )
+
+
+def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:
+    """Do in the workflow what the node did to LangGraph in the activity."""
+    if writes := outcome.get("writes"):
+        config[CONF][CONFIG_KEY_SEND]([(channel, value) for channel, value in writes])
+    if interrupts := outcome.get("interrupts"):
+        raise GraphInterrupt(tuple(interrupts))
+    if (command := outcome.get("parent_command")) is not None:
+        raise ParentCommand(command)
+    return outcome.get("output")
+
+
+def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        details: dict[str, Any] = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        return NodeFailed(
+            node="/".join(proxy.path),
+            cause_type=cause.type or "Exception",
+            cause=cause.message,
+            attempts=int(details.get("attempts", 0)),
+            original=details.get("error"),
+        )
+    if isinstance(cause, TimeoutError):
+        kind = cause.type.name.lower() if cause.type else "time"
+        limit = proxy.policy.heartbeat if kind == "heartbeat" else proxy.policy.timeout
+        text = f"no answer within its {kind} limit of {limit}"
+        return NodeFailed(node="/".join(proxy.path), cause_type="TimeoutError", cause=text, attempts=0)
+    return NodeFailed(node="/".join(proxy.path), cause_type=type(cause).__name__, cause=str(cause or error), attempts=0)
