@@ -16,9 +16,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from perdure.devserver import DevServer, DevServerError, DirectoryInUseError, running
-from perdure.devserver.ports import PreferredPorts
-from perdure.devserver.process import ServerProcess
+from perdure.devserver import DevServer, DevServerError, DirectoryInUseError, find_temporal, running
 
 
 def server(directory: Path, **options: object) -> DevServer:
@@ -34,7 +32,7 @@ async def in_memory(tmp_path: Path) -> AsyncIterator[DevServer]:
 
 async def until(condition: Callable[[], bool], *, seconds: float = 15) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - it is another process that changes
             await asyncio.sleep(0.05)
 
 
@@ -83,7 +81,8 @@ async def test_started_server_serves_its_namespace_and_tells_who_it_is(tmp_path:
         assert started.version.split(".")[0].isdigit()
         assert running(directory) == started.info
         assert (directory / ".gitignore").read_text() == "*\n"
-        assert "Temporal Server" in started.log_path.read_text()
+        assert started.log_path == directory / "temporal.log"
+        assert started.log_path.stat().st_size > 0
 
 
 async def test_everything_listens_on_loopback_and_http_is_where_it_says(in_memory: DevServer) -> None:
@@ -121,21 +120,25 @@ async def test_busy_ports_are_moved_away_from(tmp_path: Path) -> None:
             await Client.connect(started.address)
 
 
-async def test_port_taken_between_choice_and_start_is_chosen_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choose, squatters = PreferredPorts.choose, []
+LATECOMER = """#!{python}
+import os, pathlib, socket, sys
 
-    def choose_and_lose_the_race(preferred: PreferredPorts):  # noqa: ANN202
-        ports = choose(preferred)
-        if not squatters:
-            squatters.append(socket.create_server(("127.0.0.1", ports.grpc)))
-        return ports
+been_here = pathlib.Path(__file__).with_suffix(".once")
+if not been_here.exists():
+    been_here.touch()
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    os.set_inheritable(socket.create_server(("127.0.0.1", port)).detach(), True)
+os.execv({temporal!r}, sys.argv)
+"""
 
-    monkeypatch.setattr(PreferredPorts, "choose", choose_and_lose_the_race)
-    async with server(tmp_path, in_memory=True) as started:
-        assert port_of(started.address) != squatters[0].getsockname()[1]
-    squatters[0].close()
+
+async def test_port_taken_between_choice_and_start_is_chosen_again(tmp_path: Path) -> None:
+    latecomer = tmp_path / "temporal"
+    latecomer.write_text(LATECOMER.format(python=sys.executable, temporal=str(find_temporal().path)))
+    latecomer.chmod(0o755)
+    async with server(tmp_path / ".perdure", in_memory=True, binary=latecomer) as started:
+        assert "address already in use" in started.log_path.read_text()
+        await Client.connect(started.address)
 
 
 async def test_second_server_in_a_directory_is_refused_naming_the_first(in_memory: DevServer) -> None:
@@ -168,15 +171,23 @@ asyncio.run(main())
 """
 
 
+def start_owner(directory: Path) -> subprocess.Popen[bytes]:
+    """Another Perdure process, whose server is ready."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, directory], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == b"ready\n"
+    return owner
+
+
 async def test_killed_owner_leaves_no_orphan_and_the_directory_free(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"ready\n"
-        info = running(tmp_path)  # from another process than the owner
+    with start_owner(tmp_path) as owner:
+        info = running(tmp_path)
         assert info is not None
-        await Client.connect(info.address)
+        await Client.connect(info.address)  # attached from another process than the owner
         family = psutil.Process(owner.pid).children(recursive=True)
-        owner.send_signal(signal.SIGKILL)
+        owner.kill()
     async with server(tmp_path) as successor:  # waits for the other to be gone
         assert successor.pid != info.pid
         assert gone(info.pid)
@@ -184,38 +195,56 @@ async def test_killed_owner_leaves_no_orphan_and_the_directory_free(tmp_path: Pa
 
 
 async def test_interrupted_owner_stops_its_server(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as owner:
-        assert owner.stdout is not None
-        assert owner.stdout.readline() == b"ready\n"
+    with start_owner(tmp_path) as owner:
         info = running(tmp_path)
         assert info is not None
         owner.send_signal(signal.SIGINT)
         owner.wait(30)
-        assert gone(info.pid)
+    assert gone(info.pid)
 
 
-async def test_cancelled_start_leaves_nothing_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    processes: list[ServerProcess] = []
-    exit_code = ServerProcess.exit_code
+async def test_killed_keeper_is_no_way_round_the_lock_and_stop_still_stops(tmp_path: Path) -> None:
+    async with server(tmp_path) as started:
+        psutil.Process(started.pid).parent().kill()
+        with pytest.raises(DirectoryInUseError, match=f"pid {started.pid}"):
+            await server(tmp_path).start()
+        pid = started.pid
+    await until(lambda: gone(pid))
 
-    def remember(process: ServerProcess) -> int | None:
-        processes.append(process)
-        return exit_code(process)
 
-    monkeypatch.setattr(ServerProcess, "exit_code", remember)
-    # An attribute type conflict is one thing that never gets ready; a cancelled wait is the other.
-    starting = asyncio.create_task(server(tmp_path, in_memory=True).start())
-    await until(lambda: bool(processes))
+MUTE = """#!/bin/sh
+echo $$ > "$0.pid"
+echo thinking
+exec sleep 600
+"""
+
+
+def mute_binary(tmp_path: Path) -> tuple[Path, Path]:
+    """A server that starts and never answers, and the file that it writes its pid to."""
+    mute = tmp_path / "temporal"
+    mute.write_text(MUTE)
+    mute.chmod(0o755)
+    return mute, tmp_path / "temporal.pid"
+
+
+async def test_cancelled_start_leaves_nothing_running(tmp_path: Path) -> None:
+    mute, pid_file = mute_binary(tmp_path)
+    starting = asyncio.create_task(server(tmp_path / ".perdure", binary=mute).start())
+    await until(lambda: pid_file.exists() and pid_file.read_text().endswith("\n"))
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    await until(lambda: gone(processes[0].pid))
-    async with server(tmp_path, in_memory=True):
+    await until(lambda: gone(int(pid_file.read_text())))
+    async with server(tmp_path / ".perdure", in_memory=True):
         pass  # the lock is free
+
+
+async def test_server_that_never_answers_is_an_error_in_bounded_time(tmp_path: Path) -> None:
+    mute, pid_file = mute_binary(tmp_path)
+    starting = server(tmp_path / ".perdure", binary=mute, ready_timeout=timedelta(seconds=1))
+    with pytest.raises(DevServerError, match=r"did not get ready .* within 1 s(.|\n)*thinking"):
+        await starting.start()
+    assert gone(int(pid_file.read_text()))
 
 
 async def test_workflow_finishes_after_its_server_was_killed(tmp_path: Path) -> None:
@@ -242,7 +271,7 @@ async def test_database_is_in_wal_mode_and_gains_search_attributes_later(tmp_pat
     async with server(tmp_path, search_attributes={"PerdureStatus": "Keyword"}) as started:
         client = await Client.connect(started.address)
         assert [run async for run in client.list_workflows("PerdureStatus = 'open'")] == []
-    with pytest.raises(DevServerError, match="'PerdureStatus' is to be Int, but .* has it as Keyword"):
+    with pytest.raises(DevServerError, match=r"'PerdureStatus' is to be Int, but .* has it as Keyword"):
         await server(tmp_path, search_attributes={"PerdureStatus": "Int"}).start()
 
 
@@ -252,16 +281,6 @@ async def test_server_that_ends_early_is_an_error_that_quotes_its_log(tmp_path: 
     broken.chmod(0o755)
     with pytest.raises(DevServerError, match=r"ended before it was ready(.|\n)*unknown flag: --http-port"):
         await server(tmp_path / ".perdure", binary=broken).start()
-
-
-async def test_server_that_never_answers_is_an_error_in_bounded_time(tmp_path: Path) -> None:
-    mute = tmp_path / "temporal"
-    mute.write_text("#!/bin/sh\necho 'thinking'\nexec sleep 600\n")
-    mute.chmod(0o755)
-    started = server(tmp_path / ".perdure", binary=mute, ready_timeout=timedelta(seconds=1))
-    with pytest.raises(DevServerError, match=r"did not get ready .* within 1 s(.|\n)*thinking"):
-        await started.start()
-    assert not [child for child in psutil.Process().children(recursive=True) if child.name() == "sleep"]
 
 
 def test_server_survives_the_event_loop_that_started_it(tmp_path: Path) -> None:

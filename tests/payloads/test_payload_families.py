@@ -50,7 +50,9 @@ MESSAGES = [
         response_metadata={"model_name": "m", "logprobs": None, "at": datetime(2026, 1, 1, tzinfo=UTC)},
         additional_kwargs={"reasoning": {"signature": b"\x00"}},
     ),
-    ToolMessage("42", tool_call_id="c1", name="refund", artifact={"rows": (1, 2), "set": {3}}, status="error"),
+    ToolMessage(
+        "42", tool_call_id="c1", name="refund", artifact={"rows": (1, 2), "set": {3}}, status="error"
+    ),
     ToolMessage("42", tool_call_id="c1", artifact=HumanMessage("nested")),
     ChatMessage("x", role="critic"),
     FunctionMessage("x", name="f"),

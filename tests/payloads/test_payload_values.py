@@ -49,7 +49,7 @@ VALUES = [
     {"$type": None, "$ref": "#/x"},
     {"$type": {"$type": "set"}},
     {"value": 1, "items": []},
-    {1: "a", "1": "b", None: "c", True: 2},
+    {1: "a", "1": "b", None: "c"},
     {(1, 2): [3], frozenset({1}): 4, 1.5: 5},
     (),
     (1, (2, [3, (4,)])),
@@ -175,9 +175,11 @@ def test_tagged_forms_are_readable(value, written):
     assert encode([value], REGISTRY) == [written]
 
 
-def test_other_subclasses_of_dict_and_unknown_objects_are_refused_with_path_and_fix():
+def test_an_unknown_object_is_refused_with_its_path_and_the_fix():
     value = {"messages": [1, {"artifact": (object(),)}]}
-    with pytest.raises(PayloadNotSerializable, match=r"'builtins\.object' at 'messages\[1\]\.artifact\[0\]'.*dataclass"):
+    with pytest.raises(
+        PayloadNotSerializable, match=r"'builtins\.object' at 'messages\[1\]\.artifact\[0\]'.*dataclass"
+    ):
         dumps(value, REGISTRY)
 
 
@@ -211,7 +213,7 @@ def test_a_cycle_is_refused_clearly():
 
 
 def test_deeply_nested_json_is_refused_clearly():
-    with pytest.raises(PayloadError, match="nested too deeply|no JSON"):
+    with pytest.raises(PayloadError, match=r"nested too deeply|no JSON"):
         loads(b"[" * 900 + b"]" * 900, REGISTRY)
 
 

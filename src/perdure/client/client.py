@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecution, WorkflowUpdateStage
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecution, WorkflowExecutionStatus, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from perdure.client.handle import RunHandle, query_state
+from perdure.client.handle import RunHandle, query_state, thread_status
 from perdure.contract import names
 from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
 from perdure.errors import PerdureError
@@ -178,13 +178,13 @@ def _run_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
 async def _thread_info(execution: WorkflowExecution) -> ThreadInfo:
     memo = await execution.memo()
     found = {pair.key.name: pair.value for pair in execution.typed_search_attributes.search_attributes}
-    temporal_status = execution.status.name.lower() if execution.status else "unknown"
-    status = str(found.get(names.SEARCH_STATUS, temporal_status)) if temporal_status == "running" else temporal_status
+    open_ = execution.status == WorkflowExecutionStatus.RUNNING
+    closed_as = execution.status.name.lower() if execution.status else "unknown"
     return ThreadInfo(
         thread_id=execution.id,
         graph=str(memo.get("graph", "")),
-        status=status,
-        pending=int(str(found.get(names.SEARCH_PENDING, 0))) if temporal_status == "running" else 0,
+        status=thread_status(memo, execution.typed_search_attributes) if open_ else closed_as,
+        pending=int(str(found.get(names.SEARCH_PENDING) or memo.get("pending") or 0)) if open_ else 0,
         started_at=execution.start_time,
         closed_at=execution.close_time,
     )

@@ -6,6 +6,7 @@ Side: client.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
+from temporalio.common import TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -68,16 +70,12 @@ class RunHandle:
             TimeoutError: when `timeout` is given and over. RunFailed: when the run failed.
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            while True:
-                state = await self.state()
-                if state.interrupts:
-                    return state.interrupts
-                if state.status == "failed":
-                    await self.result()
-                if state.status in ("completed", "cancelled") or (state.status == "idle" and state.run_id is None):
-                    if await self._closed() or self._keep_open:
-                        return []
+            while not (await self._at_rest()):
                 await asyncio.sleep(poll.total_seconds())
+        state = await self.state()
+        if not state.interrupts and state.status == "failed":
+            await self.result()
+        return state.interrupts
 
     async def resume(self, answer: Any) -> list[str]:
         """Answer what waits: a mapping from interrupt id to answer, or the answer itself when just one waits.
@@ -104,8 +102,12 @@ class RunHandle:
         else:
             await self.handle.cancel()
 
-    async def _closed(self) -> bool:
-        return (await self.handle.describe()).status != WorkflowExecutionStatus.RUNNING
+    async def _at_rest(self) -> bool:
+        """Whether the run waits or has ended, by what the server knows: a query would cost a worker a replay."""
+        description = await self.handle.describe()
+        if description.status != WorkflowExecutionStatus.RUNNING:
+            return True
+        return thread_status(await description.memo(), description.typed_search_attributes) in ("interrupted", "idle")
 
 
 async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
@@ -118,6 +120,12 @@ async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
         if error.status == RPCStatusCode.NOT_FOUND:
             raise ThreadNotFound(f"no thread {handle.id!r} in this namespace; `perdure list` shows those there are") from error
         raise
+
+
+def thread_status(memo: Mapping[str, Any], attributes: TypedSearchAttributes) -> str:
+    """A thread's status as its workflow wrote it where lists can see it; "running" before it wrote anything."""
+    found = {pair.key.name: pair.value for pair in attributes.search_attributes}
+    return str(found.get(names.SEARCH_STATUS) or memo.get("status") or "running")
 
 
 def run_failed(cause: BaseException | None, thread_id: str) -> RunFailed:

@@ -89,11 +89,23 @@ class ServerDirectory:
                 info,
             )
         return DirectoryInUseError(
-            f"The dev server directory {str(self.path)!r} is locked by process "
-            f"{self._lock_file.read_text() or 'unknown'}, whose server is not ready or has died. "
+            f"The dev server directory {str(self.path)!r} is locked by process {self._owner()}, whose server is not ready or has died. "
             "Fix: wait for it, end it, or choose another directory.",
             None,
         )
+
+    def owner_is_gone(self) -> bool:
+        """Whether the process that took the lock has died, so that its server is about to follow."""
+        owner = self._owner()
+        if owner is None:
+            return False
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # another user's
+            return False
+        return False
 
     def announce(self, info: ServerInfo) -> None:
         """Tell other processes, atomically, that the server is ready."""
@@ -111,6 +123,10 @@ class ServerDirectory:
             return info
         os.close(descriptor)
         return None
+
+    def _owner(self) -> int | None:
+        text = self._lock_file.read_text()
+        return int(text) if text.isdigit() else None
 
     def _announced(self) -> ServerInfo | None:
         try:

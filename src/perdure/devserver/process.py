@@ -61,8 +61,8 @@ class ServerProcess:
         assert self._keeper.stdout is not None
         self._leash = self._keeper.stdin
         with self._keeper.stdout as answer:
+            # Of the server itself; 0 if it could not be executed: the keeper ends and the log says why.
             self.pid = int(answer.readline() or 0)
-        """Of the server itself; 0 if it could not be executed (the log says why)."""
 
     def exit_code(self) -> int | None:
         """None while the server runs; 128 + the signal's number if one ended it."""

@@ -30,18 +30,28 @@ async def until_ready(
     Raises:
         DevServerError: it ended, did not get ready in time, or cannot have the search attributes.
     """
+    # A task of its own, because a connect can hang: on a port that another program holds, for example.
+    probe = asyncio.create_task(_version_when_ready(address, options))
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            while True:
-                version = await _version_if_ready(address, options)
-                if process.exit_code() is not None:
-                    raise process.failure("ended before it was ready")
-                if version is not None:
-                    return version
-                await asyncio.sleep(_POLL_SECONDS)
+            while not probe.done() and process.exit_code() is None:
+                await asyncio.wait([probe], timeout=_POLL_SECONDS)
     except TimeoutError:
         seconds = timeout.total_seconds()
         raise process.failure(f"did not get ready at {address} within {seconds:g} s") from None
+    finally:
+        probe.cancel()
+    if process.exit_code() is not None:
+        raise process.failure("ended before it was ready")
+    return probe.result()
+
+
+async def _version_when_ready(address: str, options: ServerOptions) -> str:
+    while True:
+        version = await _version_if_ready(address, options)
+        if version is not None:
+            return version
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _version_if_ready(address: str, options: ServerOptions) -> str | None:

@@ -144,8 +144,8 @@ class DevServer:
 
         Raises:
             DirectoryInUseError: another server lives in the directory; it carries that one's info.
-            DevServerError: the server ended early, did not answer in time, or its database has a search
-                attribute with another type.
+            DevServerError: the server ended early, did not get ready in time, or cannot have the search
+                attributes.
         """
         if self._lock is not None:
             raise DevServerError("The dev server is already started. Fix: start it once, or `restart()` it.")
@@ -184,13 +184,14 @@ class DevServer:
                 self._lock = None
 
     async def _acquire_lock(self) -> int:
-        # A held lock without an announced server belongs to one that is just starting or stopping,
-        # such as the server of a process that was killed a moment ago.
+        # A held lock without an announced server, or without its owner, belongs to a server that is just
+        # starting or stopping, such as that of a process that was killed a moment ago.
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (2 * _GRACE).total_seconds()
         while (lock := self._directory.try_lock()) is None:
             refusal = self._directory.in_use()
-            if refusal.info is not None or loop.time() > deadline:
+            served = refusal.info is not None and not self._directory.owner_is_gone()
+            if served or loop.time() > deadline:
                 raise refusal
             await asyncio.sleep(_POLL_SECONDS)
         return lock

@@ -10,6 +10,7 @@ the workflow sees. Live and replayed state would differ otherwise.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -57,16 +58,26 @@ def _snapshot_message(message: BaseMessage) -> BaseMessage:
 
 
 class LiveInputs:
-    """Keyed by workflow id, workflow run id and call. Workflow threads put and drop, the activity loop takes."""
+    """Keyed by workflow id, workflow run id and call. Workflow threads put and drop, the activity loop takes.
 
-    def __init__(self) -> None:
+    An input outlives the eviction of its workflow, so there is a bound: the oldest is dropped first.
+    """
+
+    def __init__(self, *, capacity: int = 1000) -> None:
         self._inputs: dict[_Key, Callable[[], NodeInput]] = {}
+        self._capacity = capacity
+        self._lock = threading.Lock()
 
     def put(self, key: _Key, build: Callable[[], NodeInput]) -> None:
-        self._inputs[key] = build
+        with self._lock:
+            self._inputs.pop(key, None)
+            self._inputs[key] = build
+            while len(self._inputs) > self._capacity:
+                del self._inputs[next(iter(self._inputs))]
 
     def drop(self, key: _Key) -> None:
-        self._inputs.pop(key, None)
+        with self._lock:
+            self._inputs.pop(key, None)
 
     def take(self, key: _Key) -> NodeInput | None:
         """The input of a call, safe to change; `None` when this process does not hold it. It stays for retries."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from langgraph.errors import NodeError
+
 from perdure._compat import Pregel
+from perdure.contract.thread import SavedCheckpoint
 from perdure.errors import ConfigError, GraphNotFound
 from perdure.graph.mirror import mirror
 from perdure.graph.schema import graph_types
@@ -30,7 +33,7 @@ class GraphRegistry:
                 raise ConfigError(f"graph {name!r} is a {type(graph).__name__}, not a compiled LangGraph graph: {fix}")
             self._graphs[name] = graph
         self._mirrors = {name: mirror(graph) for name, graph in self._graphs.items()}
-        self.types = TypeRegistry.discover(*types, *(t for g in self._graphs.values() for t in graph_types(g)))
+        self.types = TypeRegistry.discover(SavedCheckpoint, NodeError, *types, *(t for g in self._graphs.values() for t in graph_types(g)))
 
     def graph(self, name: str) -> AnyGraph:
         """The user's own graph object.

@@ -127,7 +127,8 @@ class Codec:
         try:
             return step(value)
         except Refused as refused:
-            where = f" at {path!r}" if (path := path_to(value, self.encode)) else ""
+            path = path_to(value, self.scope(type(value)).encode)
+            where = f" at {path!r}" if path else ""
             raise PayloadNotSerializable(
                 f"cannot put {refused.subject}{where} into a payload: {refused.fix}"
             ) from None
@@ -326,16 +327,11 @@ def _slow_bytes(encoded: Any) -> bytes:
 
 
 def _parse(data: bytes) -> Any:
-    try:
-        if _LONG_NUMBER in data.translate(_DIGITS_TO_ZERO):
-            return json.loads(data)
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        # NaN and lone surrogates are what Temporal's converter writes, and orjson refuses.
-        return _parse_slowly(data)
-
-
-def _parse_slowly(data: bytes) -> Any:
+    if _LONG_NUMBER not in data.translate(_DIGITS_TO_ZERO):
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            pass  # NaN and lone surrogates: Temporal's converter writes them, and orjson refuses them
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -132,10 +132,12 @@ class _Compiler:
 
     def _text(self, tp: type) -> Plan:
         form, coder = TEXT_FORMS[tp], self._coder
-        owner = tp if not hasattr(tp, "parts") else type(form.read("."))
-        return self._make(
-            tp, owner, str, lambda v: form.write(v) if is_bare_text(v) else coder.encode(v), form.read
-        )
+
+        def write(value: Any) -> Any:
+            return form.write(value) if is_bare_text(value) else coder.encode(value)
+
+        # Not `tp`: in Temporal's sandbox that may be a proxy of the class, which no value is exactly of.
+        return self._make(tp, form.owner, str, write, form.read)
 
     def _record(self, tp: Any) -> Plan | None:
         coder = self._coder
@@ -199,9 +201,10 @@ class _Compiler:
             return [encode(item) for encode, item in zip(writes, value, strict=True)]
 
         def read(data: list[Any]) -> tuple[Any, ...]:
-            if len(data) != len(reads):
+            if len(data) > len(reads):
                 raise TypeError(f"expected {len(reads)} items for {hint!r}, got {len(data)}")
-            return tuple(decode(item) for decode, item in zip(reads, data, strict=True))
+            # Fewer are accepted, as by Temporal's converter.
+            return tuple(decode(item) for decode, item in zip(reads, data, strict=False))
 
         return self._make(hint, tuple, list, write, read)
 

@@ -69,7 +69,7 @@ def brief_model_record(cls: type[BaseModel], coder: Coder) -> Record:
     def write(value: BaseModel, out: dict[str, Any]) -> dict[str, Any]:
         data = value.__dict__
         for name, default in columns:
-            item = data[name]
+            item = data.get(name, default)
             if item is default or (item == default and type(item) is type(default)):
                 continue
             out[name] = item if type(item) in ATOMS else encode(item)

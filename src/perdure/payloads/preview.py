@@ -2,10 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
+
+from perdure.payloads.values import VALUE_FORMS
 
 __all__ = ["summary"]
 
@@ -40,9 +43,8 @@ def _describe(value: Any, depth: int, limit: int) -> str:
         return f"{len(value)} items"
     if (fields := _fields(value)) is not None:
         return f"{type(value).__name__}({', '.join(_pairs(fields, depth, limit))})"
-    # The default repr shows a memory address, which differs per process.
-    own = type(value).__repr__ is not object.__repr__
-    return repr(value) if own and type(value).__module__ != "builtins" else type(value).__name__
+    # Any other object's text may hold a memory address, which differs per process.
+    return str(value) if isinstance(value, Enum) or type(value) in VALUE_FORMS else type(value).__name__
 
 
 def _message(message: BaseMessage, limit: int) -> str:
@@ -54,7 +56,11 @@ def _message(message: BaseMessage, limit: int) -> str:
 
 
 def _pairs(items: Iterable[tuple[Any, Any]], depth: int, limit: int) -> list[str]:
-    return [f"{key}={_describe(item, depth - 1, limit)}" for key, item in items if item not in (None, (), "")]
+    return [f"{key}={_describe(item, depth - 1, limit)}" for key, item in items if not _is_void(item)]
+
+
+def _is_void(item: Any) -> bool:
+    return item is None or (isinstance(item, str | list | tuple | dict) and not item)
 
 
 def _sequence(value: list[Any] | tuple[Any, ...], depth: int, limit: int) -> str:

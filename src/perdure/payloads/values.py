@@ -50,9 +50,10 @@ _CONTAINERS = (tuple, list, set, frozenset, deque, dict, OrderedDict, Counter, d
 
 
 class TextForm(NamedTuple):
-    """A value that is one line of text."""
+    """A value that is one line of text. `owner` is the exact type that `read` returns."""
 
     name: str
+    owner: type
     write: Callable[[Any], str]
     read: Callable[[str], Any]
 
@@ -67,18 +68,18 @@ class Form(NamedTuple):
 
 def _text_forms() -> dict[type, TextForm]:
     forms: dict[type, TextForm] = {
-        datetime: TextForm("datetime", datetime.isoformat, datetime.fromisoformat),
-        date: TextForm("date", date.isoformat, date.fromisoformat),
-        time: TextForm("time", time.isoformat, time.fromisoformat),
+        datetime: TextForm("datetime", datetime, datetime.isoformat, datetime.fromisoformat),
+        date: TextForm("date", date, date.isoformat, date.fromisoformat),
+        time: TextForm("time", time, time.isoformat, time.fromisoformat),
     }
     addresses = (IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network)
     for tp in (UUID, Decimal, PurePosixPath, PureWindowsPath, *addresses):
-        forms[tp] = TextForm(tp.__name__, str, tp)
+        forms[tp] = TextForm(tp.__name__, tp, str, tp)
     for tp in (Path, PosixPath, WindowsPath):
-        forms[tp] = TextForm("Path", str, Path)
+        forms[tp] = TextForm("Path", type(Path()), str, Path)
     for name, tp in FAMILIES.items():
         if name.endswith("Url"):
-            forms[tp] = TextForm(name, str, tp)
+            forms[tp] = TextForm(name, tp, str, tp)
     return forms
 
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from perdure.testing.environment import PerdureEnvironment
+from perdure.testing.models import Delay, Malformed, ScriptedChatModel, ScriptExhausted
 
-__all__ = ["PerdureEnvironment"]
+__all__ = ["Delay", "Malformed", "PerdureEnvironment", "ScriptExhausted", "ScriptedChatModel"]

@@ -23,7 +23,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
@@ -36,6 +35,8 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 __all__ = ["Call", "Delay", "Malformed", "Reply", "ScriptExhausted", "ScriptedChatModel"]
+
+_Messages: TypeAlias = list[BaseMessage]
 
 _CHARS_PER_TOKEN: Final = 4
 _CHARS_PER_ARGS_CHUNK: Final = 12
@@ -66,11 +67,11 @@ Reply: TypeAlias = (
     | AIMessage
     | Mapping[str, Any]
     | list[Mapping[str, Any]]
-    | BaseException
-    | type[BaseException]
+    | Exception
+    | type[Exception]
     | Delay
     | Malformed
-    | Callable[[list[BaseMessage]], "Reply"]
+    | Callable[[_Messages], "Reply"]
 )
 """What one call gives: a text; a message as it is; a tool call `{"tool": name, "args": {…}}` or a list of them;
 an exception to raise; `Delay`; `Malformed`; or a function from the call's messages to one of these."""
@@ -80,7 +81,7 @@ an exception to raise; `Delay`; `Malformed`; or a function from the call's messa
 class Call:
     """One call of the model."""
 
-    messages: list[BaseMessage]
+    messages: _Messages
     kwargs: dict[str, Any]
     """What was bound or passed: `tools` in OpenAI's format, `tool_choice`, `stop`, …"""
 
@@ -142,7 +143,7 @@ class ScriptedChatModel(BaseChatModel):
     """
 
     script: tuple[Any, ...] = ()
-    reply_to: Callable[[list[BaseMessage]], Any] | None = None
+    reply_to: Callable[[_Messages], Any] | None = None
     loop: bool = False
     usage: bool = True
 
@@ -152,7 +153,7 @@ class ScriptedChatModel(BaseChatModel):
         self,
         script: Sequence[Reply] | None = None,
         *,
-        reply_to: Callable[[list[BaseMessage]], Reply] | None = None,
+        reply_to: Callable[[_Messages], Reply] | None = None,
         loop: bool = False,
         usage: bool = True,
         **options: Any,
@@ -216,11 +217,7 @@ class ScriptedChatModel(BaseChatModel):
 
     @override
     def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: _Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         delay, outcome = self._play(messages, stop, kwargs)
         time.sleep(delay)
@@ -228,11 +225,7 @@ class ScriptedChatModel(BaseChatModel):
 
     @override
     async def _agenerate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: _Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
         delay, outcome = self._play(messages, stop, kwargs)
         await asyncio.sleep(delay)
@@ -240,11 +233,7 @@ class ScriptedChatModel(BaseChatModel):
 
     @override
     def _stream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: _Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
         delay, outcome = self._play(messages, stop, kwargs)
         time.sleep(delay)
@@ -252,11 +241,7 @@ class ScriptedChatModel(BaseChatModel):
 
     @override
     async def _astream(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        self, messages: _Messages, stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         delay, outcome = self._play(messages, stop, kwargs)
         await asyncio.sleep(delay)
@@ -264,12 +249,13 @@ class ScriptedChatModel(BaseChatModel):
             yield chunk
 
     def _play(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
-    ) -> tuple[float, AIMessage | BaseException]:
+        self, messages: _Messages, stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[float, AIMessage | Exception]:
         """This call's delay in seconds, and what comes after it."""
         recorded = {**kwargs, "stop": stop} if stop is not None else dict(kwargs)
         number = self._record.add(Call(list(messages), recorded))
-        item, delay = self._item(number, messages), 0.0
+        item: Any = self._item(number, messages)
+        delay = 0.0
         while isinstance(item, Delay) or _is_function(item):
             if isinstance(item, Delay):
                 delay, item = delay + item.seconds, item.item
@@ -278,9 +264,9 @@ class ScriptedChatModel(BaseChatModel):
                 _check(item, f"what the function returned for call {number + 1}")
         if isinstance(item, type):
             item = item()
-        return delay, item if isinstance(item, BaseException) else self._reply(item, messages)
+        return delay, item if isinstance(item, Exception) else self._reply(item, messages)
 
-    def _item(self, number: int, messages: list[BaseMessage]) -> Any:
+    def _item(self, number: int, messages: _Messages) -> Any:
         if self.reply_to is not None:
             return self.reply_to
         if self.loop:
@@ -293,7 +279,7 @@ class ScriptedChatModel(BaseChatModel):
             f"Last message: {last}. Add a reply, or pass loop=True"
         )
 
-    def _reply(self, item: Any, messages: list[BaseMessage]) -> AIMessage:
+    def _reply(self, item: Any, messages: _Messages) -> AIMessage:
         if isinstance(item, AIMessage):
             # LangChain writes an id into what it gets; the script must keep the original.
             return item.model_copy(deep=True)
@@ -314,36 +300,34 @@ class ScriptedChatModel(BaseChatModel):
             message.usage_metadata = _usage(messages, message)
         return message
 
-    def _tool_call_numbers(self, count: int, messages: list[BaseMessage]) -> range:
+    def _tool_call_numbers(self, count: int, messages: _Messages) -> range:
         if self.reply_to is None:
             return self._record.take_tool_call_numbers(count)
-        before = sum(
-            len(message.tool_calls) + len(message.invalid_tool_calls)
-            for message in messages
-            if isinstance(message, AIMessage)
-        )
+        replies = [message for message in messages if isinstance(message, AIMessage)]
+        before = sum(len(reply.tool_calls) + len(reply.invalid_tool_calls) for reply in replies)
         return range(before + 1, before + 1 + count)
 
 
 def _is_function(item: object) -> bool:
-    return callable(item) and not isinstance(item, (type, BaseException))
+    return callable(item) and not isinstance(item, type)
 
 
 def _check(item: object, where: str) -> None:
     """Raises `TypeError` unless `item` is a `Reply`."""
     if isinstance(item, Delay):
         return _check(item.item, f"{where}.item")
-    if isinstance(item, (str, AIMessage, Malformed, BaseException)) or _is_function(item):
+    if isinstance(item, (str, AIMessage, Malformed, Exception)) or _is_function(item):
         return None
-    if isinstance(item, type) and issubclass(item, BaseException):
+    # Not any BaseException: LangChain takes one that a model raises for a result, and stumbles over it.
+    if isinstance(item, type) and issubclass(item, Exception):
         return None
     calls = cast("list[object]", item) if isinstance(item, list) else [item]
-    if not calls or not all(_is_tool_call(call) for call in calls):
-        raise TypeError(
-            f"{where} is {item!r}, which is no reply: give a text, an AIMessage, an exception, Delay, Malformed, "
-            'a function of the messages, {"tool": name, "args": {…}} or a list of such tool calls'
-        )
-    return None
+    if calls and all(_is_tool_call(call) for call in calls):
+        return None
+    raise TypeError(
+        f"{where} is {item!r}, which is no reply: give a text, an AIMessage, an exception, Delay, Malformed, "
+        'a function of the messages, {"tool": name, "args": {…}} or a list of such tool calls'
+    )
 
 
 def _is_tool_call(item: object) -> bool:
@@ -359,13 +343,13 @@ def _tool_call(call: Mapping[str, Any], number: int) -> ToolCall:
     )
 
 
-def _message(outcome: AIMessage | BaseException) -> AIMessage:
-    if isinstance(outcome, BaseException):
+def _message(outcome: AIMessage | Exception) -> AIMessage:
+    if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def _usage(messages: list[BaseMessage], reply: AIMessage) -> UsageMetadata:
+def _usage(messages: _Messages, reply: AIMessage) -> UsageMetadata:
     given = sum(_tokens(str(message.text)) for message in messages)
     said = [str(reply.text), *(_arguments(call["args"]) for call in reply.tool_calls)]
     said += [call["args"] or "" for call in reply.invalid_tool_calls]

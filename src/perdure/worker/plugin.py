@@ -71,14 +71,18 @@ class PerdurePlugin(SimplePlugin):
     Args:
         graphs: compiled graphs by name. They are never changed.
         types: classes that payloads may hold beyond those that the graphs' annotations name.
+        live_inputs: how many node inputs the worker keeps in memory for its own activities; any other input is asked of
+            the workflow.
     """
 
-    def __init__(self, graphs: Mapping[str, Any] | None = None, *, types: Iterable[type] = ()) -> None:
+    def __init__(
+        self, graphs: Mapping[str, Any] | None = None, *, types: Iterable[type] = (), live_inputs: int = 1000
+    ) -> None:
         """Raises ConfigError for what is not a compiled graph."""
         _compat.install()
         self.registry = GraphRegistry(graphs or {}, types=types)
         self._converter_class = payload_converter_class(self.registry.types)
-        inputs = LiveInputs()
+        inputs = LiveInputs(capacity=live_inputs)
         hosted = len(self.registry) > 0
         super().__init__(
             "perdure",

@@ -5,6 +5,7 @@ Side: workflow. Owns the calls that are under way and the inputs that an activit
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import zlib
 from collections.abc import Callable
@@ -84,9 +85,13 @@ class NodeCalls:
         externs[EXTERN_PUT_INPUT](key, build)
         try:
             outcome = await self._schedule(proxy, call, input, config)
+        except (Exception, asyncio.CancelledError):
+            # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
+            externs[EXTERN_DROP_INPUT](key)
+            raise
         finally:
             del self._under_way[call]
-            externs[EXTERN_DROP_INPUT](key)
+        externs[EXTERN_DROP_INPUT](key)
         self._on_result()
         if stopped := outcome.get("nested"):
             self.nested[namespace] = stopped

@@ -68,7 +68,7 @@ class ThreadWorkflow:
         self._control: RunControl | None = None
         self._results: dict[str, Any] = {}
         self._failures: dict[str, Exception] = {}
-        self._status: RunStatus = "idle"
+        self._status: RunStatus = "running" if start.run or carry.run else "idle"
         self._error: str | None = None
         self._graph: Any = None
 
@@ -267,14 +267,17 @@ class ThreadWorkflow:
         changed = status != self._status
         self._status = status
         self._error = None if error is None else str(error)
-        if changed and self._start.search:
-            workflow.upsert_search_attributes(
-                [
-                    _GRAPH_KEY.value_set(self._start.graph),
-                    _STATUS_KEY.value_set(status),
-                    _PENDING_KEY.value_set(len(self._interrupts.waiting)),
-                ]
-            )
+        if not changed:
+            return
+        # Besides telling whoever lists threads, this command sets the workflow task apart in which a run comes to rest.
+        # Temporal's replay merges workflow tasks without commands into the next, and an update in that one would be
+        # validated before the activity result that opened its interrupt is applied.
+        pending = len(self._interrupts.waiting)
+        if self._start.search:
+            graph = _GRAPH_KEY.value_set(self._start.graph)
+            workflow.upsert_search_attributes([graph, _STATUS_KEY.value_set(status), _PENDING_KEY.value_set(pending)])
+        else:
+            workflow.upsert_memo({"status": status, "pending": pending})
 
     def _state(self) -> ThreadState:
         snapshot = self._snapshot() if self._graph is not None else None
