@@ -53,7 +53,7 @@ class SupportAgent:
         return self._draft
 
     @workflow.run
-    async def run(self, input: SupportInput) -> str:  # noqa: A002  # the caller's name for it
+    async def run(self, input: SupportInput) -> str:
         """Answer one request.
 
         Returns:

@@ -23,6 +23,7 @@ import langgraph.pregel._executor as _pregel_executor
 import langgraph.pregel._messages as _pregel_messages
 import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
+from langchain_core.runnables import RunnableConfig
 from langgraph._internal._constants import (
     CONF,
     CONFIG_KEY_CALL,
@@ -84,10 +85,16 @@ __all__ = [
     "PregelScratchpad",
     "RunnableCallable",
     "RunnableSeq",
+    "configurable",
     "graph_ids",
     "install",
     "set_config_context",
 ]
+
+
+def configurable(config: RunnableConfig) -> dict[str, Any]:
+    """The `configurable` of a config that LangGraph made; it always has one."""
+    return config.get("configurable", {})
 
 
 class GraphIds(Protocol):

@@ -130,7 +130,13 @@ class RunFailed(PerdureError):
     """
 
     def __init__(
-        self, message: str, *, thread_id: str = "", node: str | None = None, cause_type: str = "", details: Any = None
+        self,
+        message: str,
+        *,
+        thread_id: str = "",
+        node: str | None = None,
+        cause_type: str = "",
+        details: Any = None,
     ) -> None:
         super().__init__(message)
         self.thread_id = thread_id

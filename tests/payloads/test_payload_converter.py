@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from langchain_core.messages import HumanMessage
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue
 from temporalio.converter import PayloadConverter, value_to_type
@@ -27,7 +27,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from perdure.errors import PayloadError
-from perdure.payloads import TypeRegistry, data_converter, loads, payload_converter_class
+from perdure.payloads import TypeRegistry, data_converter, dumps, loads, payload_converter_class
 
 REGISTRY = TypeRegistry()
 OURS = payload_converter_class(REGISTRY)()
@@ -198,6 +198,13 @@ def test_more_hints_are_understood_than_by_the_default_converter():
     )
 
 
+def test_numbers_are_never_cut_off():
+    assert loads(b"1.5", REGISTRY, int | float) == 1.5
+    assert loads(b"1.5", REGISTRY, float | None) == 1.5
+    with pytest.raises(PayloadError, match=r"expected an int, got 1\.5"):
+        loads(b"1.5", REGISTRY, int)
+
+
 def test_tagged_values_are_restored_under_any_hint():
     [payload] = OURS.to_payloads([{"messages": [HumanMessage("x")], "n": (1,)}])
     for hint in (None, Any, dict, dict[str, Any], Mapping[str, list[Any]], object):
@@ -221,6 +228,32 @@ def test_a_lenient_converter_shows_unknown_types():
     known = payload_converter_class(TypeRegistry([Line]))()
     [shown] = converter.from_payloads(known.to_payloads([[Line("a")]]))
     assert shown == [{"$type": f"{Line.__module__}.Line", "sku": "a", "count": 1}]
+
+
+class Folder(TypedDict):
+    line: Line
+    folders: "list[Folder]"
+
+
+@dataclasses.dataclass
+class Recursive:
+    folder: Folder
+    json: JsonValue
+    number: int | float | Decimal | None = None
+
+
+def test_types_that_name_themselves_come_back():
+    leaf: Folder = {"line": Line("b"), "folders": []}
+    value = Recursive({"line": Line("a"), "folders": [leaf]}, {"a": [1, {"b": None}]}, 1.5)
+    assert loads(dumps(value, TypeRegistry()), TypeRegistry(), Recursive) == value
+    listed = TypeRegistry([Recursive])
+    assert loads(dumps([value], listed), listed) == [value]
+    data = b'{"line": {"sku": "a"}, "folders": [{"line": {"sku": "b"}, "folders": []}]}'
+    assert loads(data, TypeRegistry(), Folder) == {
+        "line": Line("a"),
+        "folders": [{"line": Line("b"), "folders": []}],
+    }
+    assert loads(b'{"a": [1]}', TypeRegistry(), JsonValue) == {"a": [1]}
 
 
 @pytest.fixture

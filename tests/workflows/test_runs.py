@@ -81,7 +81,11 @@ async def test_messages_keep_their_types_and_ids() -> None:
 
     def answer(state: MessagesState) -> dict[str, Any]:
         seen.append([type(m) for m in state["messages"]])
-        return {"messages": [AIMessage("hello", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3})]}
+        return {
+            "messages": [
+                AIMessage("hello", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3})
+            ]
+        }
 
     def forget(state: MessagesState) -> dict[str, Any]:
         seen.append([type(m) for m in state["messages"]])
@@ -189,7 +193,9 @@ async def test_a_failing_node_fails_the_run_by_name_after_finite_attempts() -> N
     builder.add_edge(START, "broken")
     async with PerdureEnvironment.start({"g": builder.compile()}) as env:
         run = await env.start("g", {"log": []})
-        with pytest.raises(RunFailed, match="node 'broken' failed after 4 attempts: RuntimeError: the tool is down") as e:
+        with pytest.raises(
+            RunFailed, match="node 'broken' failed after 4 attempts: RuntimeError: the tool is down"
+        ) as e:
             await run.result()
         assert (e.value.node, e.value.cause_type) == ("broken", "RuntimeError")
     assert calls == 4

@@ -10,7 +10,7 @@ Temporal could not store. Not guaranteed: that a node runs once; an attempt whos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -103,7 +103,7 @@ def _entries(output: Any) -> list[tuple[str, Any]]:
 
 
 @asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
+async def _heartbeats() -> AsyncGenerator[None]:
     """Tell the server that this attempt is alive, four times within the time after which it would be taken for dead."""
     limit = activity.info().heartbeat_timeout
     if limit is None:

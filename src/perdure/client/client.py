@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.client import Client, WithStartWorkflowOperation, WorkflowExecution, WorkflowExecutionStatus, WorkflowUpdateStage
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowUpdateStage,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
@@ -78,14 +84,17 @@ class PerdureClient:
         request = RunRequest(id=uuid.uuid4().hex, input=input, config=_run_config(config), context=context)
         id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
-            graph=graph, keep_open=keep_open, search=await self.has_search_attributes(), carry_every=carry_every
+            graph=graph,
+            keep_open=keep_open,
+            search=await self.has_search_attributes(),
+            carry_every=carry_every,
         )
         if keep_open:
             return await self._start_on_open_thread(id, start, request)
         try:
             handle = await self.temporal.start_workflow(
                 names.THREAD_WORKFLOW,
-                ThreadStart(**{**start.__dict__, "run": request}),
+                replace(start, run=request),
                 id=id,
                 task_queue=self.task_queue,
                 memo={"graph": graph},

@@ -18,7 +18,13 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import TypedSearchAttributes
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError, TimeoutError
+from temporalio.exceptions import (
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    TerminatedError,
+    TimeoutError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.contract import names
@@ -87,12 +93,16 @@ class RunHandle:
             InterruptUnknown: when nothing of that id waits (any more); nothing has been changed then.
         """
         try:
-            return await self.handle.execute_update(names.UPDATE_RESUME, Answer(answer), result_type=list[str])
+            return await self.handle.execute_update(
+                names.UPDATE_RESUME, Answer(answer), result_type=list[str]
+            )
         except WorkflowUpdateFailedError as error:
             raise InterruptUnknown(_message(error.cause)) from error
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                raise InterruptUnknown(f"thread {self.thread_id!r} does not run (any more), so nothing waits") from error
+                raise InterruptUnknown(
+                    f"thread {self.thread_id!r} does not run (any more), so nothing waits"
+                ) from error
             raise
 
     async def cancel(self) -> None:
@@ -107,7 +117,10 @@ class RunHandle:
         description = await self.handle.describe()
         if description.status != WorkflowExecutionStatus.RUNNING:
             return True
-        return thread_status(await description.memo(), description.typed_search_attributes) in ("interrupted", "idle")
+        return thread_status(await description.memo(), description.typed_search_attributes) in (
+            "interrupted",
+            "idle",
+        )
 
 
 async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
@@ -118,7 +131,9 @@ async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
         raise RunFailed(str(error), thread_id=handle.id) from error
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            raise ThreadNotFound(f"no thread {handle.id!r} in this namespace; `perdure list` shows those there are") from error
+            raise ThreadNotFound(
+                f"no thread {handle.id!r} in this namespace; `perdure list` shows those there are"
+            ) from error
         raise
 
 
@@ -133,7 +148,9 @@ def run_failed(cause: BaseException | None, thread_id: str) -> RunFailed:
     if isinstance(cause, CancelledError):
         return RunCancelled("the run was cancelled", thread_id=thread_id, cause_type="Cancelled")
     if isinstance(cause, TerminatedError):
-        return RunCancelled(f"the thread was terminated: {cause.message}", thread_id=thread_id, cause_type="Terminated")
+        return RunCancelled(
+            f"the thread was terminated: {cause.message}", thread_id=thread_id, cause_type="Terminated"
+        )
     if isinstance(cause, TimeoutError):
         return RunFailed(f"the run took too long: {cause.message}", thread_id=thread_id, cause_type="Timeout")
     if isinstance(cause, ApplicationError):

@@ -96,13 +96,20 @@ def durable(
         ValueError: for a value that could never work, naming the option.
     """
     if retry is not None and retry.maximum_attempts < 1:
-        raise ValueError("durable(retry=...) must be finite: set RetryPolicy(maximum_attempts=...) to 1 or more")
+        raise ValueError(
+            "durable(retry=...) must be finite: set RetryPolicy(maximum_attempts=...) to 1 or more"
+        )
     for name, value in (("timeout", timeout), ("heartbeat", heartbeat)):
         if value is not None and value <= timedelta(0):
             raise ValueError(f"durable({name}=...) must be a positive timedelta, not {value!r}")
     if run_in not in (None, "activity", "workflow"):
         raise ValueError(f"durable(run_in=...) must be 'activity' or 'workflow', not {run_in!r}")
     options = DurableOptions(
-        retry=retry, timeout=timeout, heartbeat=heartbeat, run_in=run_in, task_queue=task_queue, summary=summary
+        retry=retry,
+        timeout=timeout,
+        heartbeat=heartbeat,
+        run_in=run_in,
+        task_queue=task_queue,
+        summary=summary,
     )
     return {METADATA_KEY: options}

@@ -9,7 +9,7 @@ there. Within a graph run the function is simply called: workflow code must not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,14 +36,16 @@ def _call_inline(executor: Any, func: Callable[..., Any], *args: Any) -> asyncio
 
 
 @contextmanager
-def graph_scope() -> Iterator[None]:
+def graph_scope() -> Generator[None]:
     """Within this scope, LangGraph is deterministic and sync functions run inline.
 
     Raises:
         RuntimeError: outside a workflow.
     """
     if not workflow.in_workflow():
-        raise RuntimeError("run_graph() is for workflow code; outside a workflow call `await graph.ainvoke(...)`")
+        raise RuntimeError(
+            "run_graph() is for workflow code; outside a workflow call `await graph.ainvoke(...)`"
+        )
     _compat.install()
     # On this workflow's loop alone, and left there: several graphs may run in one workflow at the same time.
     asyncio.get_running_loop().__dict__["run_in_executor"] = _call_inline

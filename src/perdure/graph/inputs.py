@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 
@@ -46,7 +46,7 @@ def snapshot(value: Any) -> Any:
 
 
 def _snapshot_message(message: BaseMessage) -> BaseMessage:
-    twin = cast("BaseMessage", message.__class__.__new__(message.__class__))
+    twin = message.__class__.__new__(message.__class__)
     fields = {k: v if type(v) in _SHARED else snapshot(v) for k, v in message.__dict__.items()}
     object.__setattr__(twin, "__dict__", fields)
     object.__setattr__(twin, "__pydantic_fields_set__", set(message.__pydantic_fields_set__))

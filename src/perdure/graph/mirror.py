@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from perdure._compat import CONF, DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode
+from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable
 from perdure.graph.policy import resolve_policy
 
 __all__ = ["CALLER_KEY", "NodeCaller", "NodeProxy", "find_node", "mirror"]
@@ -40,7 +40,7 @@ class NodeProxy(Runnable[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
         if config is None:
             raise RuntimeError(f"node {self.name!r} of a mirrored graph was called outside of a run")
-        caller: NodeCaller = config[CONF][CALLER_KEY]
+        caller: NodeCaller = configurable(config)[CALLER_KEY]
         return await caller(self, input, config)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
@@ -72,10 +72,14 @@ def _mirror_node(node: PregelNode, path: tuple[str, ...], graph: Pregel[Any, Any
     proxy = NodeProxy(path, node, graph)
     if proxy.policy.run_in == "workflow":
         return node.copy({})
-    return node.copy({"bound": proxy, "subgraphs": [], "retry_policy": None, "timeout": None, "cache_policy": None})
+    return node.copy(
+        {"bound": proxy, "subgraphs": [], "retry_policy": None, "timeout": None, "cache_policy": None}
+    )
 
 
-def find_node(graph: Pregel[Any, Any, Any, Any], path: list[str]) -> tuple[Pregel[Any, Any, Any, Any], PregelNode]:
+def find_node(
+    graph: Pregel[Any, Any, Any, Any], path: list[str]
+) -> tuple[Pregel[Any, Any, Any, Any], PregelNode]:
     """The original node that `path` leads to, and the graph that it belongs to.
 
     Raises:

@@ -29,11 +29,17 @@ class GraphRegistry:
         self._graphs: dict[str, AnyGraph] = {}
         for name, graph in graphs.items():
             if not isinstance(graph, Pregel):
-                fix = "call .compile() on it" if hasattr(graph, "compile") else "pass the compiled graph itself"
-                raise ConfigError(f"graph {name!r} is a {type(graph).__name__}, not a compiled LangGraph graph: {fix}")
+                fix = (
+                    "call .compile() on it" if hasattr(graph, "compile") else "pass the compiled graph itself"
+                )
+                raise ConfigError(
+                    f"graph {name!r} is a {type(graph).__name__}, not a compiled LangGraph graph: {fix}"
+                )
             self._graphs[name] = graph
         self._mirrors = {name: mirror(graph) for name, graph in self._graphs.items()}
-        self.types = TypeRegistry.discover(SavedCheckpoint, NodeError, *types, *(t for g in self._graphs.values() for t in graph_types(g)))
+        self.types = TypeRegistry.discover(
+            SavedCheckpoint, NodeError, *types, *(t for g in self._graphs.values() for t in graph_types(g))
+        )
 
     def graph(self, name: str) -> AnyGraph:
         """The user's own graph object.

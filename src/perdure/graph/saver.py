@@ -27,7 +27,7 @@ from langgraph.checkpoint.base import (
     copy_checkpoint,
 )
 
-from perdure._compat import CONF, NS_END, NS_SEP
+from perdure._compat import CONF, NS_END, NS_SEP, configurable
 from perdure.contract.thread import SavedCheckpoint
 
 __all__ = ["LatestSaver"]
@@ -54,7 +54,9 @@ class LatestSaver(BaseCheckpointSaver[int]):
         self._writes: dict[str, dict[str, _Writes]] = {}
         for item in saved:
             self._slots[item.namespace] = _Slot(item.checkpoint, item.metadata, item.parent_id)
-            writes: _Writes = {(task, index): (channel, value, path) for task, index, channel, value, path in item.writes}
+            writes: _Writes = {
+                (task, index): (channel, value, path) for task, index, channel, value, path in item.writes
+            }
             self._writes[item.namespace] = {item.checkpoint["id"]: writes}
 
     def export(self) -> list[SavedCheckpoint]:
@@ -65,7 +67,9 @@ class LatestSaver(BaseCheckpointSaver[int]):
                 checkpoint=slot.checkpoint,
                 metadata=slot.metadata,
                 parent_id=slot.parent_id,
-                writes=[[*key, *write] for key, write in self._writes_of(namespace, slot.checkpoint["id"]).items()],
+                writes=[
+                    [*key, *write] for key, write in self._writes_of(namespace, slot.checkpoint["id"]).items()
+                ],
             )
             for namespace, slot in self._slots.items()
         ]
@@ -77,9 +81,11 @@ class LatestSaver(BaseCheckpointSaver[int]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        namespace: str = config[CONF].get("checkpoint_ns", "")
+        namespace: str = configurable(config).get("checkpoint_ns", "")
         self._forget_below(namespace)
-        self._slots[namespace] = _Slot(copy_checkpoint(checkpoint), metadata, config[CONF].get("checkpoint_id"))
+        self._slots[namespace] = _Slot(
+            copy_checkpoint(checkpoint), metadata, configurable(config).get("checkpoint_id")
+        )
         self._writes[namespace] = {checkpoint["id"]: self._writes_of(namespace, checkpoint["id"])}
         return _config(config, namespace, checkpoint["id"])
 
@@ -90,8 +96,8 @@ class LatestSaver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        by_checkpoint = self._writes.setdefault(config[CONF].get("checkpoint_ns", ""), {})
-        kept = by_checkpoint.setdefault(config[CONF]["checkpoint_id"], {})
+        by_checkpoint = self._writes.setdefault(configurable(config).get("checkpoint_ns", ""), {})
+        kept = by_checkpoint.setdefault(configurable(config)["checkpoint_id"], {})
         for index, (channel, value) in enumerate(writes):
             key = (task_id, WRITES_IDX_MAP.get(channel, index))
             if key[1] >= 0 and key in kept:
@@ -99,9 +105,9 @@ class LatestSaver(BaseCheckpointSaver[int]):
             kept[key] = (channel, value, task_path)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        namespace: str = config[CONF].get("checkpoint_ns", "")
+        namespace: str = configurable(config).get("checkpoint_ns", "")
         slot = self._slots.get(namespace)
-        wanted = config[CONF].get("checkpoint_id")
+        wanted = configurable(config).get("checkpoint_id")
         if slot is None or (wanted and wanted != slot.checkpoint["id"]):
             return None
         return CheckpointTuple(
@@ -112,7 +118,9 @@ class LatestSaver(BaseCheckpointSaver[int]):
             parent_config=_config(config, namespace, slot.parent_id) if slot.parent_id else None,
             pending_writes=[
                 (task_id, channel, value)
-                for (task_id, _), (channel, value, _) in self._writes_of(namespace, slot.checkpoint["id"]).items()
+                for (task_id, _), (channel, value, _) in self._writes_of(
+                    namespace, slot.checkpoint["id"]
+                ).items()
             ],
         )
 
@@ -177,7 +185,7 @@ class LatestSaver(BaseCheckpointSaver[int]):
 def _config(config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> RunnableConfig:
     return {
         CONF: {
-            "thread_id": config[CONF].get("thread_id"),
+            "thread_id": configurable(config).get("thread_id"),
             "checkpoint_ns": namespace,
             "checkpoint_id": checkpoint_id,
         }

@@ -20,7 +20,17 @@ from perdure.errors import InputInvalid
 __all__ = ["check_input", "graph_modules", "graph_types"]
 
 _NOT_THE_USERS = frozenset(
-    {"builtins", "enum", "functools", "langchain", "langchain_core", "langgraph", "pydantic", "typing", "typing_extensions"}
+    {
+        "builtins",
+        "enum",
+        "functools",
+        "langchain",
+        "langchain_core",
+        "langgraph",
+        "pydantic",
+        "typing",
+        "typing_extensions",
+    }
 )
 
 
@@ -109,13 +119,17 @@ def check_input(graph: Pregel[Any, Any, Any, Any], name: str, value: Any) -> Non
     known = set(graph.get_input_jsonschema().get("properties", ()))
     if known and not known & set(value):
         got = ", ".join(repr(key) for key in value) or "an empty object"
-        raise InputInvalid(f"the input fits nothing in graph {name!r}: got {got}; its fields: {_fields(graph)}")
+        raise InputInvalid(
+            f"the input fits nothing in graph {name!r}: got {got}; its fields: {_fields(graph)}"
+        )
     try:
         graph.get_input_schema().model_validate(value)
     except ValueError as error:
         first = str(error).splitlines()
         where = " ".join(line.strip() for line in first[1:3])
-        raise InputInvalid(f"the input does not fit graph {name!r}: {where}; its fields: {_fields(graph)}") from error
+        raise InputInvalid(
+            f"the input does not fit graph {name!r}: {where}; its fields: {_fields(graph)}"
+        ) from error
 
 
 def _fields(graph: Pregel[Any, Any, Any, Any]) -> str:

@@ -287,11 +287,11 @@ class Codec:
 
     def _reader_for(self, tag: str) -> Callable[[dict[str, Any]], Any]:
         if self._lenient and self.registry.find(tag) is None:
-            return self._encode_unknown
+            return self._decode_unknown
         reader = self._decoders[tag] = self.record(self.registry.resolve(tag)).read
         return reader
 
-    def _encode_unknown(self, data: dict[str, Any]) -> Any:
+    def _decode_unknown(self, data: dict[str, Any]) -> Any:
         return {key: self.decode(item) for key, item in data.items()}
 
 

@@ -15,16 +15,16 @@ the hint of a whole payload, which any client may have written: what does not fi
 Temporal's own converter would convert is converted as it does.
 """
 
+import json
 import typing
 from collections import abc
 from collections.abc import Callable
 from datetime import datetime, time
 from enum import Enum
-from functools import reduce
+from functools import cache, reduce
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union
 
-import orjson
 import typing_extensions
 from pydantic import BaseModel
 from temporalio.converter import value_to_type
@@ -51,10 +51,7 @@ _WRAPPERS = (
 
 def compile_plan(hint: Any, coder: Coder, *, strict: bool) -> Plan | None:
     """The plan of a hint; None if its values are written and read generically."""
-    hint = _bare(hint)
-    if hint is Any or hint is object or isinstance(hint, TypeVar):
-        return None
-    return _Compiler(coder, strict).plan(hint)
+    return _Compiler(coder, strict).part(hint)
 
 
 def _bare(hint: Any) -> Any:
@@ -73,8 +70,20 @@ class _Compiler:
     def __init__(self, coder: Coder, strict: bool) -> None:
         self._coder = coder
         self._strict = strict
+        self._open: list[Any] = []
 
-    def plan(self, hint: Any) -> Plan | None:
+    def part(self, hint: Any) -> Plan | None:
+        hint = _bare(hint)
+        if hint is Any or hint is object or isinstance(hint, TypeVar | str | typing.ForwardRef):
+            return None
+        if any(hint is outer for outer in self._open):
+            return None  # an alias that names itself, such as JsonValue
+        self._open.append(hint)
+        plan = self._plan(hint)
+        self._open.pop()
+        return plan
+
+    def _plan(self, hint: Any) -> Plan | None:
         origin, args = typing.get_origin(hint) or hint, typing.get_args(hint)
         if origin is Union or origin is UnionType:
             return self._union(hint, args)
@@ -91,9 +100,6 @@ class _Compiler:
             return self._record(origin)
         return self._container(hint, origin, args) or self._leaf(hint)
 
-    def _part(self, hint: Any) -> Plan | None:
-        return compile_plan(hint, self._coder, strict=self._strict)
-
     def _make(
         self,
         hint: Any,
@@ -108,7 +114,10 @@ class _Compiler:
         def encode(value: Any) -> Any:
             if type(value) is owner:
                 return write(value)
-            return coder.escape(value) if type(value) is kind else coder.encode(value)
+            out = coder.encode(value)
+            if type(out) is not kind or is_tagged(out):
+                return out
+            return coder.escape(out if kind in ATOMS else kind(value))
 
         def decode(data: Any) -> Any:
             if type(data) is kind and not is_tagged(data):
@@ -126,7 +135,11 @@ class _Compiler:
 
         def decode(data: Any) -> Any:
             value = coder.decode(data)
-            return value_to_type(hint, value) if type(value) in _JSON_TYPES and not is_tagged(data) else value
+            if type(value) not in _JSON_TYPES or is_tagged(data):
+                return value
+            if hint is int and type(value) is float and not value.is_integer():
+                raise TypeError(f"expected an int, got {value!r}")  # the default converter cuts it off
+            return value_to_type(hint, value)
 
         return Plan(coder.encode, decode)
 
@@ -143,7 +156,7 @@ class _Compiler:
         coder = self._coder
         if issubclass(tp, BaseModel):
             # Ours are tagged, so a plain object comes from elsewhere and is validated as JSON.
-            return self._make(tp, tp, dict, coder.encode, lambda d: tp.model_validate_json(orjson.dumps(d)))
+            return self._make(tp, tp, dict, coder.encode, lambda data: _validated(tp, data, coder))
         if issubclass(tp, Enum):
             kinds = {type(member.value) for member in tp}
             if kinds not in ({str}, {int}):
@@ -175,7 +188,7 @@ class _Compiler:
         return None
 
     def _sequence(self, hint: Any, owner: Any, item: Any, arrange: Callable[[list[Any]], Any]) -> Plan | None:
-        part = self._part(item)
+        part = self.part(item)
         if part is None and owner is list:
             return (
                 self._make(hint, list, list, self._coder.encode, self._coder.decode) if self._strict else None
@@ -191,7 +204,7 @@ class _Compiler:
 
     def _fixed_tuple(self, hint: Any, args: tuple[Any, ...]) -> Plan:
         coder = self._coder
-        parts = [self._part(arg) for arg in args]
+        parts = [self.part(arg) for arg in args]
         writes = [part.encode if part else coder.encode for part in parts]
         reads = [part.decode if part else coder.decode for part in parts]
 
@@ -209,7 +222,7 @@ class _Compiler:
         return self._make(hint, tuple, list, write, read)
 
     def _mapping(self, hint: Any, key: Any, item: Any) -> Plan | None:
-        keys, part, coder = self._key(_bare(key)), self._part(item), self._coder
+        keys, part, coder = self._key(_bare(key)), self.part(item), self._coder
         if keys is None:
             return self._leaf(hint)
         if keys.owner is str and part is None:
@@ -232,29 +245,33 @@ class _Compiler:
             return Plan(lambda key: key, lambda key: key, str, str)
         if hint is int:
             return Plan(str, int, int, str)
-        plan = self._part(hint)
+        plan = self.part(hint)
         return plan if plan is not None and plan.kind is str and hint not in _ZONED else None
 
-    def _typed_dict(self, tp: Any) -> Plan | None:
+    def _typed_dict(self, tp: Any) -> Plan:
         coder = self._coder
-        parts = {name: plan for name, hint in hints_of(tp).items() if (plan := coder.plan(hint)) is not None}
-        encoders = {name: plan.encode for name, plan in parts.items()}
-        decoders = {name: plan.decode for name, plan in parts.items()}
-        if not parts and not self._strict:
-            return None
+        strict = self._strict
+
+        @cache
+        def members() -> dict[str, Plan]:
+            # On first use, not now: a TypedDict may name itself.
+            plans = {name: coder.plan(hint, strict=strict) for name, hint in hints_of(tp).items()}
+            return {name: plan for name, plan in plans.items() if plan is not None}
+
+        generic = Plan(coder.encode, coder.decode)
 
         def write(value: dict[Any, Any]) -> Any:
             if TAG in value or any(type(name) is not str for name in value):
                 return coder.escape(value)
-            return {name: encoders.get(name, coder.encode)(item) for name, item in value.items()}
+            return {name: members().get(name, generic).encode(item) for name, item in value.items()}
 
         def read(data: dict[str, Any]) -> Any:
-            return {name: decoders.get(name, coder.decode)(item) for name, item in data.items()}
+            return {name: members().get(name, generic).decode(item) for name, item in data.items()}
 
         return self._make(tp, dict, dict, write, read)
 
     def _union(self, hint: Any, members: tuple[Any, ...]) -> Plan | None:
-        parts = [(_bare(member), self._part(member)) for member in members]
+        parts = [(_bare(member), self.part(member)) for member in members]
         if self._strict:
             return self._first_that_fits(
                 hint, [(member, part) for member, part in parts if member is not NoneType]
@@ -264,12 +281,15 @@ class _Compiler:
         if Any in (member for member, _ in parts) or not plans:
             return None
         coder = self._coder
-        by_type = {tp: plan for plan in plans for tp in (plan.kind, plan.owner)}
+        by_owner = {plan.owner: plan for plan in plans}
         by_kind = {plan.kind: plan for plan in plans}
 
         def encode(value: Any) -> Any:
-            plan = by_type.get(type(value))
-            return plan.encode(value) if plan else coder.encode(value)
+            if (plan := by_owner.get(type(value))) is not None:
+                return plan.encode(value)
+            out = coder.encode(value)
+            plan = None if is_tagged(out) else by_kind.get(type(out))
+            return plan.encode(value) if plan else out
 
         def decode(data: Any) -> Any:
             plan = by_kind.get(type(data))
@@ -279,21 +299,28 @@ class _Compiler:
 
     def _first_that_fits(self, hint: Any, parts: list[tuple[Any, Plan | None]]) -> Plan:
         coder = self._coder
-        optional = NoneType in typing.get_args(hint)
+        members = [_bare(member) for member in typing.get_args(hint)]
+        # For `int | float`, the default converter would turn 1.5 into 1.
+        as_they_are = {tp for tp in (NoneType, bool, int, float) if tp in members}
 
         def decode(data: Any) -> Any:
-            if is_tagged(data) or (data is None and optional):
+            if is_tagged(data) or type(data) in as_they_are:
                 return coder.decode(data)
             for _, part in parts:
                 if part is None:
                     return coder.decode(data)
                 try:
                     return part.decode(data)
-                except (TypeError, ValueError, KeyError):
+                except (TypeError, ValueError, KeyError, ArithmeticError):
                     continue
             raise TypeError(f"no member of {hint!r} fits {type(data).__name__}")
 
         return Plan(coder.encode, decode)
+
+
+def _validated(tp: type[BaseModel], data: dict[str, Any], coder: Coder) -> BaseModel:
+    text = json.dumps(data)
+    return tp.model_validate(coder.decode(data)) if f'"{TAG}"' in text else tp.model_validate_json(text)
 
 
 def _kinds(member: Any, part: Plan | None) -> list[type]:

@@ -70,7 +70,7 @@ def brief_model_record(cls: type[BaseModel], coder: Coder) -> Record:
         data = value.__dict__
         for name, default in columns:
             item = data.get(name, default)
-            if item is default or (item == default and type(item) is type(default)):
+            if item is default or (type(item) is type(default) and item == default):
                 continue
             out[name] = item if type(item) in ATOMS else encode(item)
         if value.__pydantic_extra__:

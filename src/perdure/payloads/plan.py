@@ -87,6 +87,6 @@ class Coder(Protocol):
         """The record of an allowed class."""
         ...
 
-    def plan(self, hint: Any) -> Plan | None:
-        """The plan of a field's type hint; None if its values are written generically."""
+    def plan(self, hint: Any, *, strict: bool = False) -> Plan | None:
+        """The plan of a type hint, see `hints`; None if its values are written generically."""
         ...

@@ -7,7 +7,7 @@ the whole history at every workflow task: what a restart or a cache eviction doe
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -57,7 +57,7 @@ class PerdureEnvironment:
         types: Iterable[type] = (),
         carry_every: int = 0,
         worker: bool = True,
-    ) -> AsyncIterator[PerdureEnvironment]:
+    ) -> AsyncGenerator[PerdureEnvironment]:
         """Start a server and a worker; stop both at the end.
 
             async with PerdureEnvironment.start({"support": graph}) as env:
@@ -103,7 +103,9 @@ class PerdureEnvironment:
     ) -> RunHandle:
         """Start a run of the graph `name`; further options as for `PerdureClient.start`."""
         options.setdefault("carry_every", self._carry_every)
-        return await self.perdure.start(name, input, thread_id=thread_id, config=config, context=context, **options)
+        return await self.perdure.start(
+            name, input, thread_id=thread_id, config=config, context=context, **options
+        )
 
     async def advance(self, duration: timedelta) -> None:
         """Let time pass: at once with time skipping, really otherwise."""
@@ -117,6 +119,4 @@ async def _server(plugin: PerdurePlugin, *, time_skipping: bool) -> WorkflowEnvi
             plugins=[plugin], test_server_existing_path=str(binary.path) if binary else None
         )
     binary = find_temporal()
-    return await WorkflowEnvironment.start_local(
-        plugins=[plugin], dev_server_existing_path=str(binary.path)
-    )
+    return await WorkflowEnvironment.start_local(plugins=[plugin], dev_server_existing_path=str(binary.path))

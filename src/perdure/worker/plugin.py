@@ -115,7 +115,9 @@ class PerdurePlugin(SimplePlugin):
             )
 
     def _data_converter(self, existing: DataConverter | None) -> DataConverter:
-        return dataclasses.replace(existing or DataConverter.default, payload_converter_class=self._converter_class)
+        return dataclasses.replace(
+            existing or DataConverter.default, payload_converter_class=self._converter_class
+        )
 
     def _workflow_runner(self, existing: WorkflowRunner | None) -> WorkflowRunner:
         runner = existing or SandboxedWorkflowRunner()
@@ -141,5 +143,3 @@ class _GraphExterns(Interceptor):
     ) -> type[WorkflowInboundInterceptor] | None:
         input.unsafe_extern_functions.update(self._externs)
         return None
-
-

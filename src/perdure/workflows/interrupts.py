@@ -100,7 +100,9 @@ class Interrupts:
     def _by_id(self, value: Any) -> dict[str, Any]:
         waiting = {item.id for item in self.waiting}
         if not waiting:
-            raise InterruptUnknown("nothing waits for an answer in this thread (it was answered, or has not asked yet)")
+            raise InterruptUnknown(
+                "nothing waits for an answer in this thread (it was answered, or has not asked yet)"
+            )
         if isinstance(value, dict) and value and all(isinstance(k, str) for k in value):
             named = [k for k in value if k in waiting or k.startswith(BREAKPOINT) or _ID.fullmatch(k)]
             if unknown := [k for k in named if k not in waiting]:

@@ -18,7 +18,6 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
 from perdure._compat import (
-    CONF,
     CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_NODE_ERROR,
@@ -30,6 +29,7 @@ from perdure._compat import (
     CONFIG_KEY_TASK_ID,
     ParentCommand,
     PregelScratchpad,
+    configurable,
 )
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
@@ -75,7 +75,7 @@ class NodeCalls:
         key = (info.workflow_id, info.run_id, call)
         externs = workflow.extern_functions()
 
-        namespace: str = config[CONF][CONFIG_KEY_CHECKPOINT_NS]
+        namespace: str = configurable(config)[CONFIG_KEY_CHECKPOINT_NS]
         nested = self.nested.pop(namespace, [])
 
         def build() -> NodeInput:
@@ -97,7 +97,9 @@ class NodeCalls:
             self.nested[namespace] = stopped
         return _apply(outcome, config)
 
-    async def _schedule(self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig) -> dict[str, Any]:
+    async def _schedule(
+        self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig
+    ) -> dict[str, Any]:
         policy = proxy.policy
         step = int(config.get("metadata", {}).get("langgraph_step", 0))
         try:
@@ -129,7 +131,9 @@ class NodeCalls:
             return {"input": summary(input)}
         state = cast("dict[str, Any]", input)
         news = {
-            name: summary(value) for name, value in state.items() if name not in self._seen or self._seen[name] is not value
+            name: summary(value)
+            for name, value in state.items()
+            if name not in self._seen or self._seen[name] is not value
         }
         self._seen.update(state)
         return news
@@ -143,7 +147,9 @@ class NodeCalls:
         build = self._under_way.get(request.call)
         if build is None:
             raise ApplicationError(
-                f"node call {request.call!r} is not under way any more", type="CallNotUnderWay", non_retryable=True
+                f"node call {request.call!r} is not under way any more",
+                type="CallNotUnderWay",
+                non_retryable=True,
             )
         encoded = workflow.payload_converter().to_payload(build()).data
         data = base64.b64encode(zlib.compress(encoded, 1))
@@ -153,17 +159,17 @@ class NodeCalls:
 
 
 def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint]) -> NodeInput:
-    conf: dict[str, Any] = config.get(CONF, {})
+    conf = configurable(config)
     scratch: PregelScratchpad = conf[CONFIG_KEY_SCRATCHPAD]
     runtime: Runtime[Any] = conf[CONFIG_KEY_RUNTIME]
-    configurable = {k: v for k, v in conf.items() if k in _INTERNAL_KEYS or not k.startswith("__")}
+    portable = {k: v for k, v in conf.items() if k in _INTERNAL_KEYS or not k.startswith("__")}
     metadata = {
         k: v for k, v in config.get("metadata", {}).items() if k != METADATA_KEY and isinstance(v, _PLAIN)
     }
     return NodeInput(
         value=input,
         config={
-            "configurable": configurable,
+            "configurable": portable,
             "metadata": metadata,
             "tags": list(config.get("tags") or ()),
             "recursion_limit": config.get("recursion_limit", 25),
@@ -181,7 +187,7 @@ def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint
 def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:
     """Do in the workflow what the node did to LangGraph in the activity."""
     if writes := outcome.get("writes"):
-        config[CONF][CONFIG_KEY_SEND]([(channel, value) for channel, value in writes])
+        configurable(config)[CONFIG_KEY_SEND]([(channel, value) for channel, value in writes])
     if interrupts := outcome.get("interrupts"):
         raise GraphInterrupt(tuple(interrupts))
     if (command := outcome.get("parent_command")) is not None:
@@ -192,7 +198,9 @@ def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:
 def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
     cause = error.cause
     if isinstance(cause, ApplicationError):
-        details: dict[str, Any] = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        details: dict[str, Any] = (
+            cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        )
         return NodeFailed(
             node="/".join(proxy.path),
             cause_type=cause.type or "Exception",
@@ -205,4 +213,6 @@ def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
         limit = proxy.policy.heartbeat if kind == "heartbeat" else proxy.policy.timeout
         text = f"no answer within its {kind} limit of {limit}"
         return NodeFailed(node="/".join(proxy.path), cause_type="TimeoutError", cause=text, attempts=0)
-    return NodeFailed(node="/".join(proxy.path), cause_type=type(cause).__name__, cause=str(cause or error), attempts=0)
+    return NodeFailed(
+        node="/".join(proxy.path), cause_type=type(cause).__name__, cause=str(cause or error), attempts=0
+    )

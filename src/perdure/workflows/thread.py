@@ -80,7 +80,9 @@ class ThreadWorkflow:
             raise as_failure(error) from error
         resumed = start.carry.run if start.carry else None
         if not start.keep_open:
-            return await self._one_shot(resumed or start.run or RunRequest(id=workflow.info().run_id), resumed)
+            return await self._one_shot(
+                resumed or start.run or RunRequest(id=workflow.info().run_id), resumed
+            )
         if start.run is not None:
             self._queued.insert(0, start.run)
         while True:
@@ -217,7 +219,7 @@ class ThreadWorkflow:
                     timeout=timeout,
                     timeout_summary="deadline of the waiting interrupts",
                 )
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 self._interrupts.expire(workflow.time())
         return self._interrupts.take()
 
@@ -232,7 +234,9 @@ class ThreadWorkflow:
         return config
 
     def _snapshot(self) -> Any:
-        return self._graph.get_state({"configurable": {_compat.CONFIG_KEY_THREAD_ID: workflow.info().workflow_id}})
+        return self._graph.get_state(
+            {"configurable": {_compat.CONFIG_KEY_THREAD_ID: workflow.info().workflow_id}}
+        )
 
     # -- continue as new ----------------------------------------------------------------------------------------------
 
@@ -275,7 +279,9 @@ class ThreadWorkflow:
         pending = len(self._interrupts.waiting)
         if self._start.search:
             graph = _GRAPH_KEY.value_set(self._start.graph)
-            workflow.upsert_search_attributes([graph, _STATUS_KEY.value_set(status), _PENDING_KEY.value_set(pending)])
+            workflow.upsert_search_attributes(
+                [graph, _STATUS_KEY.value_set(status), _PENDING_KEY.value_set(pending)]
+            )
         else:
             workflow.upsert_memo({"status": status, "pending": pending})
 
