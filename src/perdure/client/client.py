@@ -82,7 +82,7 @@ class PerdureClient:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         request = RunRequest(id=uuid.uuid4().hex, input=input, config=_run_config(config), context=context)
-        id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
+        workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
             keep_open=keep_open,
@@ -90,12 +90,12 @@ class PerdureClient:
             carry_every=carry_every,
         )
         if keep_open:
-            return await self._start_on_open_thread(id, start, request)
+            return await self._start_on_open_thread(workflow_id, start, request)
         try:
             handle = await self.temporal.start_workflow(
                 names.THREAD_WORKFLOW,
                 replace(start, run=request),
-                id=id,
+                id=workflow_id,
                 task_queue=self.task_queue,
                 memo={"graph": graph},
                 static_summary=f"{graph}",
@@ -103,7 +103,7 @@ class PerdureClient:
             )
         except WorkflowAlreadyStartedError as error:
             raise ThreadBusy(
-                f"thread {id!r} has a run already: wait for it, cancel it (`perdure cancel {id}`), or take another id"
+                f"thread {workflow_id!r} has a run already: wait for it, cancel it (`perdure cancel {workflow_id}`), or take another id"
             ) from error
         return RunHandle(handle, run_id=request.id, keep_open=False)
 
@@ -159,11 +159,13 @@ class PerdureClient:
     def _handle(self, thread_id: str) -> RunHandle:
         return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
 
-    async def _start_on_open_thread(self, id: str, start: ThreadStart, request: RunRequest) -> RunHandle:
+    async def _start_on_open_thread(
+        self, workflow_id: str, start: ThreadStart, request: RunRequest
+    ) -> RunHandle:
         operation = WithStartWorkflowOperation(
             names.THREAD_WORKFLOW,
             start,
-            id=id,
+            id=workflow_id,
             task_queue=self.task_queue,
             memo={"graph": start.graph},
             static_summary=start.graph,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from temporalio import exceptions
 from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -18,20 +19,16 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import TypedSearchAttributes
-from temporalio.exceptions import (
-    ApplicationError,
-    CancelledError,
-    FailureError,
-    TerminatedError,
-    TimeoutError,
-)
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.contract import names
 from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
 from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, ThreadNotFound
 
-__all__ = ["RunHandle"]
+__all__ = ["RunHandle", "query_state", "run_failed", "thread_status"]
+
+_CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 
 class RunHandle:
@@ -52,12 +49,16 @@ class RunHandle:
         Raises:
             RunFailed: naming the node and the cause. RunCancelled: when it was cancelled or terminated.
         """
-        try:
-            if self._keep_open:
-                return await self.handle.execute_update(names.UPDATE_RUN_RESULT, self.run_id)
-            return await self.handle.result()
-        except (WorkflowFailureError, WorkflowUpdateFailedError) as error:
-            raise run_failed(error.cause, self.thread_id) from error
+        while True:
+            try:
+                if self._keep_open:
+                    return await self.handle.execute_update(names.UPDATE_RUN_RESULT, self.run_id)
+                return await self.handle.result()
+            except (WorkflowFailureError, WorkflowUpdateFailedError) as error:
+                # The thread continued as new while we waited: its new workflow run knows the run, too.
+                if isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED:
+                    continue
+                raise run_failed(error.cause, self.thread_id) from error
 
     async def state(self) -> ThreadState:
         """The thread as of now: `.values`, `.next`, `.interrupts`, `.status`. Needs a worker that has the graph.
@@ -76,7 +77,7 @@ class RunHandle:
             TimeoutError: when `timeout` is given and over. RunFailed: when the run failed.
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            while not (await self._at_rest()):
+            while not await self._at_rest():  # noqa: ASYNC110 - another process is waited for
                 await asyncio.sleep(poll.total_seconds())
         state = await self.state()
         if not state.interrupts and state.status == "failed":
@@ -151,7 +152,7 @@ def run_failed(cause: BaseException | None, thread_id: str) -> RunFailed:
         return RunCancelled(
             f"the thread was terminated: {cause.message}", thread_id=thread_id, cause_type="Terminated"
         )
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         return RunFailed(f"the run took too long: {cause.message}", thread_id=thread_id, cause_type="Timeout")
     if isinstance(cause, ApplicationError):
         first = cause.details[0] if cause.details else None

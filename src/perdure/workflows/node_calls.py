@@ -14,8 +14,8 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
-from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
+from temporalio import exceptions, workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from perdure._compat import (
     CONFIG_KEY_CHECKPOINT_MAP,
@@ -208,7 +208,7 @@ def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
             attempts=int(details.get("attempts", 0)),
             original=details.get("error"),
         )
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, exceptions.TimeoutError):
         kind = cause.type.name.lower() if cause.type else "time"
         limit = proxy.policy.heartbeat if kind == "heartbeat" else proxy.policy.timeout
         text = f"no answer within its {kind} limit of {limit}"

@@ -21,15 +21,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import FailureError
 
-from perdure import _compat
+from perdure._compat import CONFIG_KEY_THREAD_ID, Pregel
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
@@ -44,6 +45,8 @@ from perdure.workflows.node_calls import NodeCalls
 __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
 
 EXTERN_GRAPH = "perdure.graph"
+
+_KEPT_ENDS = 20
 
 _GRAPH_KEY = SearchAttributeKey.for_keyword(names.SEARCH_GRAPH)
 _STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
@@ -66,11 +69,12 @@ class ThreadWorkflow:
         self._run: RunRequest | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._control: RunControl | None = None
-        self._results: dict[str, Any] = {}
-        self._failures: dict[str, Exception] = {}
+        self._cancel_asked = False
+        # By run id: the result, or the failure that it ended in.
+        self._ends: dict[str, Any] = {}
         self._status: RunStatus = "running" if start.run or carry.run else "idle"
         self._error: str | None = None
-        self._graph: Any = None
+        self._graph: Pregel[Any, Any, Any, Any] | None = None
 
     @workflow.run
     async def run(self, start: ThreadStart) -> Any:
@@ -120,24 +124,25 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
     def cancel_run(self) -> bool:
-        return self._driver.cancel() if self._driver is not None else False
+        self._cancel_asked = self._driver is not None and self._driver.cancel()
+        return self._cancel_asked
 
     @workflow.update(name=names.UPDATE_RUN_RESULT)
     async def run_result(self, run_id: str) -> Any:
-        await workflow.wait_condition(lambda: run_id in self._results or run_id in self._failures)
-        if run_id in self._failures:
-            raise self._failures[run_id]
-        return self._results[run_id]
+        await workflow.wait_condition(lambda: run_id in self._ends)
+        if isinstance(end := self._ends[run_id], FailureError):
+            raise end
+        return end
 
     @run_result.validator
     def _check_run_result(self, run_id: str) -> None:
-        known = {r.id for r in self._queued} | set(self._results) | set(self._failures)
+        known = {request.id for request in self._queued} | set(self._ends)
         if run_id not in known and (self._run is None or self._run.id != run_id):
             raise ThreadNotFound(f"thread {workflow.info().workflow_id!r} knows no run {run_id!r} (any more)")
 
     # -- driving ----------------------------------------------------------------------------------------------------
 
-    def _load_graph(self) -> Any:
+    def _load_graph(self) -> Pregel[Any, Any, Any, Any]:
         mirrored = workflow.extern_functions()[EXTERN_GRAPH](self._start.graph)
         return mirrored.copy({"checkpointer": self._saver})
 
@@ -148,7 +153,7 @@ class ThreadWorkflow:
             self._set_status("cancelled")
             raise
         except GraphDrained:
-            self._continue_as_new(request)
+            return self._continue_as_new(request)
         except Exception as error:
             self._set_status("failed", error)
             raise as_failure(error) from error
@@ -158,28 +163,30 @@ class ThreadWorkflow:
 
     async def _turn(self, request: RunRequest, *, resume: bool) -> None:
         """One run of a thread that stays open. Its end, however it ends, is kept for who asks for the result."""
-        self._results.clear()
-        self._failures.clear()
         self._driver = asyncio.create_task(self._drive(request, resume=resume))
         try:
-            self._results[request.id] = await self._driver
+            self._keep_end(request, await self._driver)
             self._set_status("idle")
-        except asyncio.CancelledError as error:
-            if not self._driver.cancelled():
+        except asyncio.CancelledError:
+            if not self._cancel_asked:
                 raise  # the thread itself is being cancelled
-            cancelled = as_failure(RunCancelled(f"run {request.id!r} was cancelled"))
-            cancelled.__cause__ = error
-            self._failures[request.id] = cancelled
+            self._keep_end(request, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
             self._interrupts.clear()
             self._set_status("idle")
         except GraphDrained:
             self._continue_as_new(request)
         except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
-            self._failures[request.id] = as_failure(error)
+            self._keep_end(request, as_failure(error))
             self._set_status("idle", error)
         finally:
             self._driver = None
             self._run = None
+            self._cancel_asked = False
+
+    def _keep_end(self, request: RunRequest, end: Any) -> None:
+        self._ends[request.id] = end
+        while len(self._ends) > _KEPT_ENDS:
+            del self._ends[next(iter(self._ends))]
 
     async def _drive(self, request: RunRequest, *, resume: bool) -> Any:
         """Run the graph until it ends, answering its interrupts as decisions and deadlines come in."""
@@ -198,6 +205,7 @@ class ThreadWorkflow:
 
     async def _step(self, request: RunRequest, step_input: Any) -> Any:
         self._control = RunControl()
+        assert self._graph is not None
         with graph_scope():
             return await self._graph.ainvoke(
                 step_input,
@@ -228,15 +236,14 @@ class ThreadWorkflow:
         configurable = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
         config["configurable"] = {
             **configurable,
-            _compat.CONFIG_KEY_THREAD_ID: workflow.info().workflow_id,
+            CONFIG_KEY_THREAD_ID: workflow.info().workflow_id,
             CALLER_KEY: self._calls,
         }
         return config
 
     def _snapshot(self) -> Any:
-        return self._graph.get_state(
-            {"configurable": {_compat.CONFIG_KEY_THREAD_ID: workflow.info().workflow_id}}
-        )
+        assert self._graph is not None
+        return self._graph.get_state({"configurable": {CONFIG_KEY_THREAD_ID: workflow.info().workflow_id}})
 
     # -- continue as new ----------------------------------------------------------------------------------------------
 
@@ -250,7 +257,7 @@ class ThreadWorkflow:
         if self._control is not None and self._should_carry():
             self._control.request_drain("continue as new")
 
-    def _continue_as_new(self, request: RunRequest | None) -> None:
+    def _continue_as_new(self, request: RunRequest | None) -> NoReturn:
         workflow.continue_as_new(replace(self._start, run=None, carry=self._carry_over(request)))
 
     def _carry_over(self, request: RunRequest | None) -> CarryOver:
@@ -271,8 +278,8 @@ class ThreadWorkflow:
         changed = status != self._status
         self._status = status
         self._error = None if error is None else str(error)
-        if not changed:
-            return
+        if not changed or status not in ("running", "interrupted", "idle"):
+            return  # a closed workflow's end says it already
         # Besides telling whoever lists threads, this command sets the workflow task apart in which a run comes to rest.
         # Temporal's replay merges workflow tasks without commands into the next, and an update in that one would be
         # validated before the activity result that opened its interrupt is applied.
