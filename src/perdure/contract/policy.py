@@ -63,7 +63,7 @@ class NodePolicy:
 
     retry: RetryPolicy = field(default_factory=lambda: DEFAULT_RETRY)
     timeout: timedelta = timedelta(minutes=10)
-    heartbeat: timedelta = timedelta(seconds=8)
+    heartbeat: timedelta = timedelta(seconds=5)
     run_in: RunIn = "activity"
     task_queue: str | None = None
     summary: str | None = None

@@ -122,7 +122,8 @@ class NodeCalls:
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
-                raise
+                # As LangGraph and asyncio know it; a FailureError would read as a failure of the node.
+                raise asyncio.CancelledError(f"node {'/'.join(proxy.path)!r} was cancelled") from error
             raise _node_failed(proxy, error) from error
 
     def _news(self, input: Any) -> dict[str, str]:
