@@ -44,6 +44,7 @@ from langgraph._internal._constants import (
     NS_END,
     NS_SEP,
     RESUME,
+    TASKS,
 )
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
 from langgraph._internal._scratchpad import PregelScratchpad
@@ -75,6 +76,7 @@ __all__ = [
     "NS_SEP",
     "REPLACED",
     "RESUME",
+    "TASKS",
     "ChannelWrite",
     "GraphBubbleUp",
     "GraphIds",

@@ -1,6 +1,6 @@
 """A ten-step graph whose nodes write what they do into a file, and a worker process for it.
 
-    python crash_graph.py ADDRESS TASK_QUEUE LEDGER
+python crash_graph.py ADDRESS TASK_QUEUE LEDGER
 """
 
 from __future__ import annotations

@@ -40,9 +40,18 @@ async def server(tmp_path: Path) -> AsyncGenerator[DevServer]:
 
 
 @contextmanager
-def worker(server: DevServer, ledger: Path, *, queue: str = QUEUE, elsewhere: str = "") -> Generator[subprocess.Popen[str]]:
+def worker(
+    server: DevServer, ledger: Path, *, queue: str = QUEUE, elsewhere: str = ""
+) -> Generator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("crash_graph.py")), server.address, queue, str(ledger), elsewhere],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("crash_graph.py")),
+            server.address,
+            queue,
+            str(ledger),
+            elsewhere,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -114,7 +123,9 @@ async def test_a_worker_killed_inside_a_step(server: DevServer, tmp_path: Path) 
     assert ran == [*ALL[:6], *ALL[5:]], "only the step that was under way is run again"
 
 
-async def test_the_temporal_server_restarted_in_the_middle_of_a_run(server: DevServer, tmp_path: Path) -> None:
+async def test_the_temporal_server_restarted_in_the_middle_of_a_run(
+    server: DevServer, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     with worker(server, ledger):
         run = await start(server)
@@ -126,7 +137,9 @@ async def test_the_temporal_server_restarted_in_the_middle_of_a_run(server: DevS
     assert await completed_nodes(run) == ALL
 
 
-async def test_two_processes_share_one_run_and_the_input_is_fetched_by_query(server: DevServer, tmp_path: Path) -> None:
+async def test_two_processes_share_one_run_and_the_input_is_fetched_by_query(
+    server: DevServer, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     with (
         worker(server, ledger, elsewhere="step4") as one,
@@ -142,7 +155,9 @@ async def test_two_processes_share_one_run_and_the_input_is_fetched_by_query(ser
     assert [int(seen) for _, _, seen in lines(ledger)] == list(range(1, STEPS + 1))
 
 
-async def test_a_worker_that_keeps_no_inputs_asks_the_workflow_for_each(server: DevServer, tmp_path: Path) -> None:
+async def test_a_worker_that_keeps_no_inputs_asks_the_workflow_for_each(
+    server: DevServer, tmp_path: Path
+) -> None:
     ledger = tmp_path / "ledger"
     plugin = PerdurePlugin({"crash": build(ledger)}, live_inputs=0)
     client = await connect_temporal(server.address, plugins=[plugin])

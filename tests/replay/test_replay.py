@@ -41,7 +41,9 @@ try:
 except NondeterminismError as error:
     print("noticed")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.stdout.splitlines()[-1:] == ["noticed"], done.stderr[-3000:]
 
 

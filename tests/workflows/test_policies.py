@@ -85,7 +85,8 @@ async def test_durable_beats_langgraphs_policy_and_both_beat_the_default() -> No
 
 async def test_every_activity_has_a_timeout_and_a_finite_retry_policy() -> None:
     graph = graph_of(
-        Flaky(0, ValueError()), metadata=durable(retry=LLM_RETRY, timeout=timedelta(seconds=7), summary="ask the model")
+        Flaky(0, ValueError()),
+        metadata=durable(retry=LLM_RETRY, timeout=timedelta(seconds=7), summary="ask the model"),
     )
     async with PerdureEnvironment.start({"g": graph, "plain": graph_of(Flaky(0, ValueError()))}) as env:
         found = []
@@ -111,7 +112,9 @@ async def test_a_node_that_takes_too_long_is_cut_off_by_name() -> None:
         return {}
 
     options = durable(timeout=timedelta(seconds=1), retry=RetryPolicy(maximum_attempts=1))
-    with pytest.raises(RunFailed, match="node 'node' failed: TimeoutError: no answer within its start_to_close limit"):
+    with pytest.raises(
+        RunFailed, match="node 'node' failed: TimeoutError: no answer within its start_to_close limit"
+    ):
         await outcome(slow, metadata=options)
 
 
@@ -121,7 +124,11 @@ async def test_langgraphs_timeout_policy_is_the_attempts_limit() -> None:
         return {}
 
     with pytest.raises(RunFailed, match="node 'node' failed"):
-        await outcome(slow, timeout=TimeoutPolicy(run_timeout=1), metadata=durable(retry=RetryPolicy(maximum_attempts=1)))
+        await outcome(
+            slow,
+            timeout=TimeoutPolicy(run_timeout=1),
+            metadata=durable(retry=RetryPolicy(maximum_attempts=1)),
+        )
 
 
 async def test_run_in_workflow_needs_no_activity() -> None:

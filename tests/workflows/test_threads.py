@@ -48,7 +48,9 @@ async def runs_of(env: PerdureEnvironment, thread_id: str) -> int:
     count, run_id = 1, None
     while True:
         history = await env.client.get_workflow_handle(thread_id, run_id=run_id).fetch_history()
-        run_id = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id or None
+        run_id = (
+            history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id or None
+        )
         if run_id is None:
             return count
         count += 1
@@ -67,7 +69,8 @@ async def test_a_kept_thread_remembers_its_earlier_runs() -> None:
 async def test_runs_of_one_thread_are_worked_off_in_order() -> None:
     async with PerdureEnvironment.start({"chat": chat()}) as env:
         first, second = [
-            await env.start("chat", {"messages": [("user", text)]}, thread_id="t", keep_open=True) for text in "ab"
+            await env.start("chat", {"messages": [("user", text)]}, thread_id="t", keep_open=True)
+            for text in "ab"
         ]
         assert [m.content for m in (await second.result())["messages"]] == ["a", "1", "b", "3"]
         assert [m.content for m in (await first.result())["messages"]] == ["a", "1"]

@@ -6,6 +6,7 @@ Side: activities.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -19,6 +20,7 @@ from perdure._compat import (
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_CHECKPOINTER,
     CONFIG_KEY_NODE_ERROR,
+    CONFIG_KEY_READ,
     CONFIG_KEY_RUNTIME,
     CONFIG_KEY_SCRATCHPAD,
     CONFIG_KEY_SEND,
@@ -29,7 +31,7 @@ from perdure._compat import (
     PregelNode,
     PregelScratchpad,
 )
-from perdure.contract.node import NodeInput
+from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
 from perdure.graph.saver import LatestSaver
@@ -77,6 +79,8 @@ class AttemptScope:
         )
         internals: dict[str, Any] = {
             CONFIG_KEY_SEND: self.writes.extend,
+            # LangGraph's tool node takes the channel names from the second argument of this partial.
+            CONFIG_KEY_READ: partial(_read, scratch, given.channels or {}),
             CONFIG_KEY_CHECKPOINTER: self._saver,
             CONFIG_KEY_CHECKPOINT_ID: None,
             CONFIG_KEY_RUNTIME: runtime,
@@ -94,6 +98,12 @@ class AttemptScope:
         if given.error is not None:
             internals[CONFIG_KEY_NODE_ERROR] = given.error
         return internals
+
+
+def _read(_scratch: Scratch, channels: dict[str, Any], select: str | list[str], _fresh: bool = False) -> Any:
+    if isinstance(select, str):
+        return channels[select]
+    return {name: channels[name] for name in select if name in channels}
 
 
 def _nothing(_consume: bool = False) -> None:

@@ -50,6 +50,7 @@ class NodeInput:
     previous: Any = None
     error: Any = None
     nested: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
+    channels: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class LiveInputs:
             previous=snapshot(live.previous),
             error=live.error,
             nested=copy.deepcopy(live.nested),
+            channels=snapshot(live.channels),
         )
 
     def __len__(self) -> int:

@@ -17,7 +17,11 @@ __all__ = ["replay"]
 
 
 async def replay(
-    history: WorkflowHistory | str, graphs: Mapping[str, Any], *, thread_id: str = "replayed", types: Iterable[type] = ()
+    history: WorkflowHistory | str,
+    graphs: Mapping[str, Any],
+    *,
+    thread_id: str = "replayed",
+    types: Iterable[type] = (),
 ) -> None:
     """Replay a thread's history against `graphs` as they are now. No server is needed.
 

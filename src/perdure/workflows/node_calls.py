@@ -21,12 +21,14 @@ from perdure._compat import (
     CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_NODE_ERROR,
+    CONFIG_KEY_READ,
     CONFIG_KEY_RESUME_MAP,
     CONFIG_KEY_RESUMING,
     CONFIG_KEY_RUNTIME,
     CONFIG_KEY_SCRATCHPAD,
     CONFIG_KEY_SEND,
     CONFIG_KEY_TASK_ID,
+    TASKS,
     ParentCommand,
     PregelScratchpad,
     configurable,
@@ -182,7 +184,18 @@ def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint
         previous=runtime.previous,
         error=conf.get(CONFIG_KEY_NODE_ERROR),
         nested=nested,
+        channels=_channels(input, conf),
     )
+
+
+def _channels(input: Any, conf: dict[str, Any]) -> dict[str, Any] | None:
+    """The state, where LangGraph's tool node reads it from the channels: it does when it is sent nothing but tool calls.
+    Every other node has the state in its input."""
+    last = input[-1] if isinstance(input, list) and input else None
+    if not isinstance(last, dict) or last.get("type") != "tool_call":
+        return None
+    read = conf[CONFIG_KEY_READ]
+    return {name: value for name, value in read(list(read.args[1]), True).items() if name != TASKS}
 
 
 def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:

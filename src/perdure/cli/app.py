@@ -1,0 +1,298 @@
+"""The commands of `perdure`: names, arguments, options, help.
+
+Side: cli. Owns the surface alone. Invariant: this module imports only what is light, so that `perdure --help` is quick;
+what a command does is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perdure import __version__
+from perdure.cli.failures import report
+from perdure.cli.settings import Settings
+
+__all__ = ["app", "run"]
+
+_EPILOG = (
+    "Global options may stand before or after the command. Exit codes: 0 done, 1 the run failed, "
+    "2 it could not be done, 3 a decision is awaited, 130 interrupted (the run goes on)."
+)
+
+app = typer.Typer(
+    help="Run LangGraph agents, unchanged, on Temporal, so that they always finish.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_WITH_VALUE = ("--config", "--address", "--namespace", "--profile", "--task-queue")
+_FLAGS = ("--debug",)
+
+Thread = Annotated[
+    str, typer.Argument(help="The thread's id; `perdure list` shows them.", show_default=False)
+]
+InterruptId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Which one, when several wait.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout.")]
+NoInput = Annotated[
+    bool, typer.Option("--no-input", help="Never ask; exit with 3 when a decision is awaited.")
+]
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line; the exit code."""
+    arguments = _globals_first(argv)
+    try:
+        app(args=arguments, prog_name="perdure")
+    except Exception as error:  # noqa: BLE001 - the process's edge
+        return report(error, debug="--debug" in arguments)
+    return 0
+
+
+def _globals_first(argv: list[str]) -> list[str]:
+    """Global options may stand anywhere before a "--"; the parser wants them before the command."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(argv[:end])
+    for word in words:
+        if word in _WITH_VALUE:
+            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word in _FLAGS or word.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            first.append(word)
+        else:
+            rest.append(word)
+    return [*first, *rest, *argv[end:]]
+
+
+def _finish(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perdure {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="langgraph.json or its folder. [default: the nearest one above]", show_default=False
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Temporal's host:port. [default: TEMPORAL_ADDRESS, the profile, this project's dev server]",
+            show_default=False,
+        ),
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Temporal namespace.", show_default=False)] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile in Temporal's own configuration file.", show_default=False)
+    ] = None,
+    task_queue: Annotated[str, typer.Option(help="Where the graphs' workers listen.")] = "perdure",
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    context.obj = Settings(
+        config=config,
+        address=address,
+        namespace=namespace,
+        profile=profile,
+        task_queue=task_queue,
+        debug=debug,
+    )
+
+
+@app.command()
+def dev(
+    context: typer.Context,
+    port_temporal: Annotated[int, typer.Option(help="gRPC port; the next free one if it is taken.")] = 7233,
+    ui_port: Annotated[int, typer.Option(help="Port of Temporal's Web UI, likewise.")] = 8233,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="The server alone.")] = False,
+    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing on disk.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Forget all threads of earlier sessions first.")
+    ] = False,
+) -> None:
+    """Start Temporal and a worker for development."""
+    from perdure.cli.dev import DevOptions, dev
+
+    options = DevOptions(
+        port=port_temporal, ui_port=ui_port, worker=not no_worker, in_memory=in_memory, clean=clean
+    )
+    _finish(dev(context.obj, options))
+
+
+@app.command(name="run")
+def run_graph(
+    context: typer.Context,
+    graph: Annotated[str, typer.Argument(help="The graph's name in langgraph.json.", show_default=False)],
+    input: Annotated[
+        str,
+        typer.Argument(metavar="[INPUT]", help="JSON, @file or - for stdin.", show_default=False),
+    ] = "{}",
+    thread: Annotated[
+        str | None, typer.Option(help="Thread id. [default: a new one]", show_default=False)
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="The thread stays open; a later run goes on from its state.")
+    ] = False,
+    context_json: Annotated[
+        str | None,
+        typer.Option("--context", metavar="JSON", help="The graph's runtime context.", show_default=False),
+    ] = None,
+    recursion_limit: Annotated[
+        int | None, typer.Option(min=1, help="Steps after which the run fails.", show_default=False)
+    ] = None,
+    config_json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON", help="RunnableConfig: configurable, tags, metadata, ...", show_default=False
+        ),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it, print the thread's id, go.")] = False,
+    no_input: NoInput = False,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Don't load the graph here to check the input.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a graph to its result; you are asked what it asks."""
+    from perdure.cli.run import RunOptions, run
+
+    options = RunOptions(
+        graph=graph,
+        input=input,
+        thread=thread,
+        keep=keep,
+        context=context_json,
+        recursion_limit=recursion_limit,
+        config=config_json,
+        detach=detach,
+        ask=not no_input,
+        check=not no_check,
+        as_json=as_json,
+    )
+    _finish(run(context.obj, options))
+
+
+@app.command()
+def attach(
+    context: typer.Context, thread: Thread, no_input: NoInput = False, as_json: AsJson = False
+) -> None:
+    """Follow a run that is under way to its result."""
+    from perdure.cli.run import attach
+
+    _finish(attach(context.obj, thread, ask=not no_input, as_json=as_json))
+
+
+@app.command(name="list")
+def list_threads(
+    context: typer.Context,
+    status: Annotated[
+        str | None,
+        typer.Option(help="idle, running, interrupted, completed, failed, canceled, ...", show_default=False),
+    ] = None,
+    graph: Annotated[str | None, typer.Option(help="Only this graph's.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List threads, newest first."""
+    from perdure.cli.threads import list_threads
+
+    _finish(list_threads(context.obj, status=status, graph=graph, limit=limit, as_json=as_json))
+
+
+@app.command()
+def show(context: typer.Context, thread: Thread, as_json: AsJson = False) -> None:
+    """Tell a thread's story: steps, attempts, errors, state."""
+    from perdure.cli.threads import show
+
+    _finish(show(context.obj, thread, as_json=as_json))
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    thread: Thread,
+    id: InterruptId = None,
+    answer: Annotated[
+        str, typer.Option(metavar="JSON", help="Another answer, as JSON or plain text.")
+    ] = "approve",
+) -> None:
+    """Answer what a run asks: yes (or --answer)."""
+    from perdure.cli.decisions import decide
+
+    _finish(decide(context.obj, thread, id, answer))
+
+
+@app.command()
+def reject(
+    context: typer.Context,
+    thread: Thread,
+    id: InterruptId = None,
+    answer: Annotated[
+        str, typer.Option(metavar="JSON", help="Another answer, as JSON or plain text.")
+    ] = "reject",
+) -> None:
+    """Answer what a run asks: no (or --answer)."""
+    from perdure.cli.decisions import decide
+
+    _finish(decide(context.obj, thread, id, answer))
+
+
+@app.command()
+def cancel(context: typer.Context, thread: Thread) -> None:
+    """Cancel a thread's run, and what it is doing right now."""
+    from perdure.cli.threads import cancel
+
+    _finish(cancel(context.obj, thread))
+
+
+@app.command()
+def worker(
+    context: typer.Context,
+    max_activities: Annotated[int, typer.Option(min=1, help="Node calls at a time.")] = 100,
+    graceful: Annotated[float, typer.Option(min=0, help="Seconds for node calls to end when stopped.")] = 10,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server at the start.")] = 300,
+    tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
+) -> None:
+    """Work for the project's graphs until stopped."""
+    from perdure.cli.worker import WorkerOptions, work
+
+    options = WorkerOptions(max_activities=max_activities, graceful=graceful, wait=wait, tied=tied)
+    _finish(work(context.obj, options))
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: AsJson = False) -> None:
+    """Check the setup; say how to put right what is wrong."""
+    from perdure.cli.doctor import doctor
+
+    _finish(doctor(context.obj, as_json=as_json))
+
+
+@app.command()
+def setup(context: typer.Context) -> None:
+    """Register search attributes, for fast filtered lists."""
+    from perdure.cli.setup import setup
+
+    _finish(setup(context.obj))
