@@ -24,7 +24,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	@touch $@
 
 demo: install
-	@$(BIN)/python -m support.demo
+	@PYTHONPATH=examples $(BIN)/python -m support.demo $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -77,7 +77,10 @@ class PayloadNotSerializable(PayloadError):
 
 
 class PayloadTooLarge(PayloadError):
-    """A value is larger than Temporal takes."""
+    """A value is larger than Temporal takes in one payload (2 MiB, `limit.blobSize.error`)."""
+
+    limit_bytes: ClassVar[int] = 1_900_000
+    """What Perdure lets pass; the rest is for what surrounds the value."""
 
 
 class RemoteError(PerdureError):

@@ -21,7 +21,7 @@ from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
 
 from perdure.testing import PerdureEnvironment
-from perdure.testing.replay import replay
+from perdure.testing.histories import replay
 
 HISTORIES = Path(__file__).parent / "histories"
 

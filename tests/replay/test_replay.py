@@ -34,7 +34,7 @@ import asyncio, sys
 sys.path.insert(0, {str(HERE)!r})
 import recorded
 from temporalio.workflow import NondeterminismError
-from perdure.testing.replay import replay
+from perdure.testing.histories import replay
 swapped = {{**recorded.GRAPHS, "chat": recorded.GRAPHS["fan_out"]}}
 try:
     asyncio.run(replay((recorded.HISTORIES / "chat-1.json").read_text(), swapped, thread_id="chat"))

@@ -82,7 +82,9 @@ class Child:
             async with asyncio.timeout(_READY_SECONDS):
                 line = await self._running.stdout.readline()
         except TimeoutError as error:
-            raise DemoError(f"{self.name} did not get ready in {_READY_SECONDS} s", log=self._tail()) from error
+            raise DemoError(
+                f"{self.name} did not get ready in {_READY_SECONDS} s", log=self._tail()
+            ) from error
         if not line:
             await self._running.wait()
             raise self._ended()

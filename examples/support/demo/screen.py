@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -47,9 +48,11 @@ class Screen:
         """A process is there."""
         self._line(f"  [green]✓[/] {name:<10} [dim]{text}[/]")
 
-    def worker(self, number: int, pid: int) -> None:
+    def worker(self, number: int, pid: int, model: str) -> None:
         self._workers[pid] = number
         self.up(f"Worker {number}", f"process {pid}")
+        if number == 1:
+            self._line(f"               [dim]{escape(model)}[/]")
 
     def request(self, request: SupportInput) -> None:
         self._line()
@@ -68,8 +71,12 @@ class Screen:
         self._line(f"  [green]✓[/] {step.node:<10} {what:<36} [dim]{worker:<22} {seconds:5.1f} s[/]")
 
     def killed(self, pid: int, following: str) -> None:
-        self._line(f"\n  [red]✗[/] [bold red]kill -9 {pid}[/]   worker 1 is gone, with all that it had in its memory")
-        self._line(f"    [dim]{following!r} was next; it waits in Temporal until there is a worker again[/]\n")
+        self._line(
+            f"\n  [red]✗[/] [bold red]kill -9 {pid}[/]   worker 1 is gone, with all that it had in its memory"
+        )
+        self._line(
+            f"    [dim]{following!r} was next; it waits in Temporal until there is a worker again[/]\n"
+        )
 
     def kept(self, steps: list[Step]) -> None:
         for step in steps:
@@ -107,10 +114,14 @@ class Screen:
             self._line()
             return answer
 
-    async def enter(self, text: str) -> None:
-        """Wait for the Enter key."""
-        self._console.print(f"\n  {text} ", end="")
-        await self._read()
+    async def wait_for_enter(self) -> None:
+        """Wait for the Enter key; without a terminal, for a signal."""
+        key = "Enter" if self.can_ask else "Ctrl-C"
+        self._line(f"\n  Everything keeps running. Press {key} to end it.")
+        if self.can_ask:
+            await self._read()
+        else:
+            await asyncio.Event().wait()
 
     def summary(self, summary: Summary) -> None:
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
@@ -132,17 +143,18 @@ class Screen:
         ):
             self._line(f"  {name:<16} [bold]{escape(value):<10}[/] [dim]{note}[/]")
 
-    def closing(self, maildir: str, ui_url: str | None) -> None:
+    def closing(self, mails: Path | None, ui_url: str | None) -> None:
         """What to look at next."""
-        self._line()
+        self._line("\n  [bold]Next[/]")
         if ui_url:
-            self._line(f"  Every step, with its input and output: {ui_url}")
-        self._line(f"  The mail itself: {maildir}")
-        self._line("  The agent, and how to run it yourself: examples/support/README.md")
+            self._line(f"  {ui_url}  [dim]every step, with its input and output[/]")
+        if mails:
+            self._line(f"  {mails}  [dim]the mail itself[/]")
+        self._line("  examples/support/README.md  [dim]the agent, and how to run it yourself[/]")
         if not ui_url:
-            self._line("  [dim]make demo keeps nothing running; python -m support.demo --keep leaves Temporal's UI open[/]")
+            self._line("  make demo ARGS=--keep  [dim]the same, and Temporal's Web UI stays open[/]")
 
-    def failed(self, problem: str, log: str) -> None:
+    def failed(self, problem: str, log: str = "") -> None:
         """On standard error: one line, and the end of a log if there is one."""
         errors = Console(stderr=True, highlight=False, soft_wrap=True)
         for line in log.splitlines():
@@ -189,7 +201,7 @@ def _what(step: Step) -> str:
             return str(output["category"] or f"no category: {output['answer'][:16]!r}")
         case "draft":
             return f"a reply of {len(output['draft'].split())} words"
-        case "decide" if step.outcome.get("interrupts"):
+        case "decide" if step.asks:
             return "asks a person"
         case "decide":
             return f"the answer: {output['decision']}"

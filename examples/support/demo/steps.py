@@ -3,14 +3,13 @@
 A step is one call of one node. Its `attempts` are those that a worker took up, so one that was lost counts.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client
 
 __all__ = ["Step", "Steps"]
 
@@ -26,15 +25,20 @@ class Step:
     finished: bool = False
     outcome: dict[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def asks(self) -> bool:
+        """Whether it ended with an interrupt: a question that waits."""
+        return bool(self.outcome.get("interrupts"))
+
 
 class Steps:
-    """Follows a run from its start to its end. `on_finished` is called with each step that ends well."""
+    """Reads a thread's history as it grows. `on_finished` is called with each step that ends well."""
 
-    def __init__(self, handle: WorkflowHandle[Any, Any], on_finished: Callable[[Step], None]) -> None:
-        self._handle = handle
+    def __init__(self, client: Client, thread_id: str, *, on_finished: Callable[[Step], None]) -> None:
+        self._decode = client.data_converter.decode
+        self._events = client.get_workflow_handle(thread_id).fetch_history_events(wait_new_event=True)
         self._on_finished = on_finished
         self._by_event: dict[int, Step] = {}
-        self._changed = asyncio.Condition()
 
     @property
     def all(self) -> list[Step]:
@@ -45,17 +49,15 @@ class Steps:
     def finished(self) -> list[Step]:
         return [step for step in self.all if step.finished]
 
-    async def follow(self) -> None:
-        """Read the history as it grows; returns when the run has ended."""
-        async for event in self._handle.fetch_history_events(wait_new_event=True):
+    async def read_until(self, condition: Callable[[], bool]) -> bool:
+        """Read on until `condition` holds; False when the thread ended before it did."""
+        while not condition():
+            try:
+                event = await anext(self._events)
+            except StopAsyncIteration:
+                return False
             await self._apply(event)
-            async with self._changed:
-                self._changed.notify_all()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the history fulfils `condition`."""
-        async with self._changed:
-            await self._changed.wait_for(condition)
+        return True
 
     async def _apply(self, event: HistoryEvent) -> None:
         match event.WhichOneof("attributes"):
@@ -68,11 +70,13 @@ class Steps:
                 step = self._by_event[started.scheduled_event_id]
                 step.started_at = event.event_time.ToDatetime(tzinfo=UTC)
                 step.attempts = started.attempt
-                step.pid = int(started.identity.partition("@")[0])  # Temporal's default identity: "pid@host"
+                step.pid = int(
+                    started.identity.partition("@")[0]
+                )  # Temporal's default identity is "pid@host"
             case "activity_task_completed_event_attributes":
                 completed = event.activity_task_completed_event_attributes
                 step = self._by_event[completed.scheduled_event_id]
-                [step.outcome] = await self._handle._client.data_converter.decode(completed.result.payloads)
+                [step.outcome] = await self._decode(completed.result.payloads)
                 step.finished = True
                 self._on_finished(step)
             case _:

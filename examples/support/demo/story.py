@@ -3,12 +3,11 @@
 Everything that it starts ends with it, in whatever way it ends itself.
 """
 
-import asyncio
 import shutil
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,60 +25,159 @@ from support.demo.summary import Summary
 
 __all__ = ["Story"]
 
-# `search` and `classify`: the worker is killed when they are done and the third step waits for it.
+# `search` and `classify`: the worker is killed when they are done and the third step waits to be taken up.
 _STEPS_BEFORE_CRASH = 2
-# A real model may take its time, and is asked again when it is overloaded.
-_PATIENCE = timedelta(minutes=3)
+_PATIENCE = timedelta(seconds=30)
 
 
-@dataclass
 class Story:
-    """One demo. `directory` keeps Temporal's database, the mails, the tickets and the logs."""
+    """One demo.
 
-    screen: Screen
-    request: SupportInput
-    directory: Path
-    ask: bool
-    keep: bool
-    _tickets_url: str = ""
-    _env: dict[str, str] = field(default_factory=dict[str, str])
-    _waited: float = 0.0
+    Args:
+        directory: for Temporal's database, the mails, the tickets and the logs.
+        ask: whether a person decides on the draft; else the demo approves it.
+        keep: whether to leave everything running at the end until told otherwise.
+    """
+
+    def __init__(
+        self, screen: Screen, request: SupportInput, directory: Path, *, ask: bool, keep: bool
+    ) -> None:
+        self._screen = screen
+        self._request = request
+        self._directory = directory
+        self._data = directory / "support"
+        self._ask = ask
+        self._keep = keep
+        self._waited = 0.0
 
     async def tell(self) -> Summary:
-        """Run it from start to end; nothing is left running.
+        """Tell it from start to end; nothing is left running.
 
         Raises:
             DemoError, PerdureError: it could not be told to its end.
         """
-        started = time.monotonic()
+        began = time.monotonic()
+        self._screen.title()
         async with AsyncExitStack() as stack:
             server = await self._start_server(stack)
-            await self._start_services(stack)
-            async with self._worker(1, server.address, "--steps", str(_STEPS_BEFORE_CRASH)) as worker:
-                self.screen.request(self.request)
-                run, steps = await self._start_run(stack, server)
-                await self._crash(worker, steps)
-            killed_at = datetime.now(UTC)
+            services = await self._start_services(stack)
+            client = await connect(server.address, namespace="default")
+            async with self._worker(1, server, services["env"]) as first:
+                self._screen.request(self._request)
+                run = await client.start("support", asdict(self._request))
+                self._screen.run_started(run.thread_id, server.ui_url)
+                steps = Steps(client.temporal, run.thread_id, on_finished=self._screen.step)
+                killed_at = await self._crash(first, steps)
             kept = len(steps.finished)
-            async with self._worker(2, server.address) as second:
-                self.screen.kept(steps.finished)
-                resumed = await self._resume(second, steps, killed_at)
-                values = await self._finish(second, run, steps)
+            async with self._worker(2, server, services["env"]) as second:
+                self._screen.kept(steps.finished)
+                values = await second.during(self._finish(run, steps, killed_at))
                 summary = Summary(
                     thread=run.thread_id,
                     result=values["result"],
                     steps=steps.all,
                     kept=kept,
-                    killed_pid=worker.pid,
+                    killed_pid=first.pid,
                     asks=values["asks"],
-                    mails=len(list((self._data / "mail" / "new").iterdir())),
-                    tickets=await self._count_tickets(),
-                    resumed_seconds=round(resumed, 2),
-                    seconds=round(time.monotonic() - started - self._waited, 2),
+                    mails=len(list(self._mails.iterdir())),
+                    tickets=await _count_tickets(services["tickets_url"]),
+                    resumed_seconds=_seconds_from(killed_at, steps),
+                    seconds=time.monotonic() - began - self._waited,
                 )
-                self.screen.summary(summary)
-                self.screen.closing(str(self._data / "mail" / "new"), server.ui_url if self.keep else None)
-                if self.keep:
-                    await self.screen.enter("Everything keeps running. Press Enter to end it.")
-            stack.push_async_callback(self._say_goodbye)
+                await self._close(summary, server)
         return summary
+
+    @property
+    def _mails(self) -> Path:
+        return self._data / "mail" / "new"
+
+    async def _start_server(self, stack: AsyncExitStack) -> DevServer:
+        server = DevServer(directory=self._directory, search_attributes=SEARCH_ATTRIBUTES)
+        stack.push_async_callback(self._stop, server)
+        with self._screen.busy("starting Temporal"):
+            await server.start()
+        self._screen.up("Temporal", f"{server.address}, Web UI {server.ui_url}")
+        return server
+
+    async def _stop(self, server: DevServer) -> None:
+        with self._screen.busy("ending Temporal"):
+            await server.stop()
+
+    async def _start_services(self, stack: AsyncExitStack) -> dict[str, Any]:
+        # The mails and tickets of the last demo would be counted as this one's.
+        shutil.rmtree(self._data, ignore_errors=True)
+        child = self._child("services", "support.services", "--data-dir", str(self._data))
+        with self._screen.busy("starting the mail server and the ticket desk"):
+            services = await (await stack.enter_async_context(child)).ready()
+        self._screen.up(
+            "Services",
+            f"mail server 127.0.0.1:{services['smtp_port']}, ticket desk {services['tickets_url']}",
+        )
+        return services
+
+    @asynccontextmanager
+    async def _worker(self, number: int, server: DevServer, env: dict[str, str]) -> AsyncGenerator[Child]:
+        """Worker 1 takes the steps before the crash, worker 2 any number."""
+        limit = ("--steps", str(_STEPS_BEFORE_CRASH)) if number == 1 else ()
+        name = f"worker-{number}"
+        child = self._child(name, "support.demo.worker", "--address", server.address, *limit, env=env)
+        async with child:
+            with self._screen.busy(f"starting worker {number}"):
+                ready = await child.ready()
+            self._screen.worker(number, child.pid, ready["model"])
+            yield child
+
+    def _child(self, name: str, module: str, *args: str, env: dict[str, str] | None = None) -> Child:
+        return Child(name, module, *args, env=env or {}, log=self._directory / f"{name}.log")
+
+    async def _crash(self, worker: Child, steps: Steps) -> datetime:
+        """Kill the worker once the first steps are done and the next one waits; when that was."""
+
+        def between_two_steps() -> bool:
+            return len(steps.finished) == _STEPS_BEFORE_CRASH < len(steps.all)
+
+        with self._screen.busy("the agent works"):
+            if not await worker.during(steps.read_until(between_two_steps)):
+                raise DemoError("the run ended before there was anything to crash; `perdure show` tells more")
+        killed_at = datetime.now(UTC)
+        await worker.kill()
+        self._screen.killed(worker.pid, steps.all[-1].node)
+        return killed_at
+
+    async def _finish(self, run: RunHandle, steps: Steps, killed_at: datetime) -> dict[str, Any]:
+        """From the crash to the run's end; the agent's last state."""
+        before = len(steps.finished)
+        with self._screen.busy("the agent works"):
+            await steps.read_until(lambda: len(steps.finished) > before)
+            self._screen.went_on(_seconds_from(killed_at, steps))
+            asks = await steps.read_until(lambda: steps.finished[-1].asks)
+        if asks:
+            await self._decide(run)
+            with self._screen.busy("the agent works"):
+                await steps.read_until(lambda: False)
+        return await run.result()
+
+    async def _decide(self, run: RunHandle) -> None:
+        [pending] = await run.wait_for_approvals(timeout=_PATIENCE)
+        self._screen.draft(pending.value)
+        began = time.monotonic()
+        answer = await self._screen.decision(ask=self._ask)
+        self._waited += time.monotonic() - began
+        await run.resume({pending.id: answer})
+
+    async def _close(self, summary: Summary, server: DevServer) -> None:
+        self._screen.summary(summary)
+        self._screen.closing(self._mails if summary.mails else None, server.ui_url if self._keep else None)
+        if self._keep:
+            await self._screen.wait_for_enter()
+
+
+def _seconds_from(killed_at: datetime, steps: Steps) -> float:
+    """From the kill to the start of the step that came next."""
+    following = next(step for step in steps.all if step.started_at and step.started_at > killed_at)
+    return (following.started_at - killed_at).total_seconds()
+
+
+async def _count_tickets(url: str) -> int:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return len((await client.get(f"{url}/tickets")).raise_for_status().json())

@@ -51,7 +51,9 @@ class Summary:
             for step in before
             if step.attempts != 1 or step.pid != self.killed_pid
         ]
-        found += [f"step {step.node!r} ran in the killed worker" for step in after if step.pid == self.killed_pid]
+        found += [
+            f"step {step.node!r} ran in the killed worker" for step in after if step.pid == self.killed_pid
+        ]
         allowed = {"classify": self.asks, "decide": 2}  # `decide` asks a person, and then reads the answer
         for node in dict.fromkeys(step.node for step in self.steps):
             times = sum(step.node == node for step in self.steps)
@@ -59,9 +61,13 @@ class Summary:
                 found.append(f"step {node!r} was run {times} times")
         mails, tickets = _DELIVERED.get(self.result.partition(":")[0], (-1, -1))
         if (self.mails, self.tickets) != (mails, tickets):
-            found.append(f"the result is {self.result!r}, but {self.mails} mails and {self.tickets} tickets arrived")
+            found.append(
+                f"the result is {self.result!r}, but {self.mails} mails and {self.tickets} tickets arrived"
+            )
         if self.resumed_seconds > MAX_RESUME_SECONDS:
-            found.append(f"the run went on {self.resumed_seconds:.1f} s after the kill, not within {MAX_RESUME_SECONDS:.0f} s")
+            found.append(
+                f"the run went on {self.resumed_seconds:.1f} s after the kill, not within {MAX_RESUME_SECONDS:.0f} s"
+            )
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -70,4 +76,5 @@ class Summary:
             {"node": step.node, "attempts": step.attempts, "pid": step.pid, "kept": number < self.kept}
             for number, step in enumerate(self.steps)
         ]
-        return {**asdict(self), "steps": steps, "model_calls": self.model_calls, "problems": self.problems}
+        numbers = {name: value for name, value in asdict(self).items() if name != "steps"}
+        return {**numbers, "steps": steps, "model_calls": self.model_calls, "problems": self.problems}

@@ -1,6 +1,6 @@
 """SIDE EFFECTS: the demo's worker, a process of its own so that it can be killed.
 
-It runs the graphs of `langgraph.json` with Perdure's own `run_worker`. With `--steps N` it takes N steps in its life
+It runs the graphs of `langgraph.json`, as `perdure worker` does. With `--steps N` it takes N steps in its life
 and no more: the next one stays in Temporal's queue, and a kill hits exactly between two steps every time.
 
 When it is ready it prints one JSON line with `model`. Its log is its standard error. It dies with its parent, however
@@ -13,10 +13,10 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.worker import (
     CustomSlotSupplier,
     FixedSizeSlotSupplier,
@@ -24,14 +24,14 @@ from temporalio.worker import (
     SlotPermit,
     SlotReleaseContext,
     SlotReserveContext,
-    WorkerConfig,
+    Worker,
     WorkerTuner,
 )
 
 from perdure import PerdurePlugin
+from perdure.contract.names import DEFAULT_TASK_QUEUE
 from perdure.errors import PerdureError
 from perdure.graph.project import load_project
-from perdure.worker.process import run_worker
 from support.errors import Refused
 from support.model import chat_model, describe
 from support.settings import Settings
@@ -60,33 +60,25 @@ class FirstSteps(CustomSlotSupplier):
             self._free.release()
 
 
-class ShortLived(PerdurePlugin):
-    """Perdure's plugin for a worker that takes only the first `steps` steps."""
-
-    def __init__(self, graphs: Mapping[str, Any], *, steps: int) -> None:
-        super().__init__(graphs)
-        self._steps = steps
-
-    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
-        config = super().configure_worker(config)
-        config["max_concurrent_activities"] = None
-        config["tuner"] = WorkerTuner.create_composite(
-            workflow_supplier=FixedSizeSlotSupplier(10),
-            activity_supplier=FirstSteps(self._steps),
-            local_activity_supplier=FixedSizeSlotSupplier(1),
-            nexus_supplier=FixedSizeSlotSupplier(1),
-        )
-        return config
-
-
 async def work(address: str, steps: int | None) -> None:
     """Work until killed."""
     settings = Settings.from_env()
     chat_model(settings.model)  # a model that cannot work should be said now, not in the second step
     graphs = await load_project(PROJECT).aload()
-    plugin = PerdurePlugin(graphs) if steps is None else ShortLived(graphs, steps=steps)
-    ready = json.dumps({"model": describe(settings)})
-    await run_worker(plugin, address=address, on_ready=lambda _: print(ready, flush=True))
+    client = await Client.connect(address, plugins=[PerdurePlugin(graphs)])
+    limits: dict[str, Any] = {} if steps is None else {"tuner": _tuner(steps)}
+    async with Worker(client, task_queue=DEFAULT_TASK_QUEUE, **limits):
+        print(json.dumps({"model": describe(settings)}), flush=True)
+        await asyncio.Event().wait()
+
+
+def _tuner(steps: int) -> WorkerTuner:
+    return WorkerTuner.create_composite(
+        workflow_supplier=FixedSizeSlotSupplier(10),
+        activity_supplier=FirstSteps(steps),
+        local_activity_supplier=FixedSizeSlotSupplier(1),
+        nexus_supplier=FixedSizeSlotSupplier(1),
+    )
 
 
 def _die_with_parent() -> None:

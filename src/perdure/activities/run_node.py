@@ -31,10 +31,7 @@ from perdure.graph.inputs import LiveInputs
 from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
 
-__all__ = ["MAX_RESULT_BYTES", "NodeActivities"]
-
-MAX_RESULT_BYTES = 1_900_000
-"""Temporal takes payloads of up to 2 MiB (`limit.blobSize.error`); the rest is for what surrounds the value."""
+__all__ = ["NodeActivities"]
 
 
 class NodeActivities:
@@ -84,7 +81,7 @@ def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
         payload = activity.payload_converter().to_payload(outcome)
     except PayloadError as error:
         raise type(error)(f"the result of node {'/'.join(call.path)!r} cannot be stored: {error}") from error
-    if len(payload.data) > MAX_RESULT_BYTES:
+    if len(payload.data) > PayloadTooLarge.limit_bytes:
         output = outcome.get("output")
         sizes = {
             key: len(activity.payload_converter().to_payload(value).data) for key, value in _entries(output)
@@ -93,7 +90,7 @@ def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
         raise PayloadTooLarge(
             f"the result of node {'/'.join(call.path)!r} is {len(payload.data):,} bytes"
             + (f" (channel {largest!r}: {sizes[largest]:,})" if largest else "")
-            + f", over the limit of {MAX_RESULT_BYTES:,}: keep large data in a file or store and put its name in the state"
+            + f", over the limit of {PayloadTooLarge.limit_bytes:,}: keep large data in a file or store and put its name in the state"
         )
     return payload
 

@@ -40,7 +40,7 @@ def print_data(value: Any, *, as_json: bool) -> None:
 
 def plain(value: Any) -> Any:
     """The value as JSON's own types, for reading: it cannot be turned back."""
-    if value is None or isinstance(value, (bool, int, float, str)) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, Enum)):
         return value
     if isinstance(value, BaseMessage):
         fields = value.model_dump()

@@ -19,14 +19,14 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowUpdateStage,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from perdure.client.handle import RunHandle, query_state, thread_status
 from perdure.contract import names
 from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
-from perdure.errors import PerdureError
+from perdure.errors import PayloadTooLarge, PerdureError
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
@@ -94,7 +94,7 @@ class PerdureClient:
         try:
             handle = await self.temporal.start_workflow(
                 names.THREAD_WORKFLOW,
-                replace(start, run=request),
+                self._sendable(replace(start, run=request), graph),
                 id=workflow_id,
                 task_queue=self.task_queue,
                 memo={"graph": graph},
@@ -156,6 +156,16 @@ class PerdureClient:
                 self._searchable = False
         return self._searchable
 
+    def _sendable(self, value: ThreadStart | RunRequest, graph: str) -> RawValue:
+        """Encoded here, so that what could not be sent or stored is refused before anything starts."""
+        payload = self.temporal.data_converter.payload_converter.to_payload(value)
+        if len(payload.data) > PayloadTooLarge.limit_bytes:
+            raise PayloadTooLarge(
+                f"the input of graph {graph!r} is {len(payload.data):,} bytes, over the limit of "
+                f"{PayloadTooLarge.limit_bytes:,}: keep large data in a file or store and send its name"
+            )
+        return RawValue(payload)
+
     def _handle(self, thread_id: str) -> RunHandle:
         return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
 
@@ -173,7 +183,7 @@ class PerdureClient:
         )
         await self.temporal.start_update_with_start_workflow(
             names.UPDATE_START_RUN,
-            request,
+            self._sendable(request, start.graph),
             start_workflow_operation=operation,
             wait_for_stage=WorkflowUpdateStage.COMPLETED,
         )

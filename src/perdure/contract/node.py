@@ -40,7 +40,9 @@ class NodeInput:
     """A node's real input, by reference inside one process and by value between processes.
 
     `config` is the task's RunnableConfig without live objects; `context` the run's context; `previous` the last return
-    value of an entrypoint; `error` the failure that an error handler node is asked to handle.
+    value of an entrypoint; `error` the failure that an error handler node is asked to handle; `nested` the
+    checkpoints of graphs that the node runs by itself, where those stopped at an interrupt the last time; `channels` the
+    state, for a tool node that was sent tool calls alone.
     """
 
     value: Any

@@ -22,6 +22,8 @@ _REMEDY = {
 
 def as_failure(error: Exception) -> FailureError:
     """The Temporal failure for `error`: its type by name, `node` and `cause_type` in the details."""
+    if isinstance(error.__cause__, NodeFailed):
+        error = error.__cause__
     if isinstance(error, FailureError):
         return error
     details: dict[str, Any] = {"node": None, "cause_type": type(error).__name__, "cause": str(error)}

@@ -126,7 +126,11 @@ class NodeCalls:
             if is_cancelled_exception(error):
                 # As LangGraph and asyncio know it; a FailureError would read as a failure of the node.
                 raise asyncio.CancelledError(f"node {'/'.join(proxy.path)!r} was cancelled") from error
-            raise _node_failed(proxy, error) from error
+            failed = _node_failed(proxy, error)
+            if failed.original is None:
+                raise failed from error
+            # LangGraph gives a node's error handler what the node raised; `as_failure` finds the rest in the cause.
+            raise failed.original from failed
 
     def _news(self, input: Any) -> dict[str, str]:
         """What this input has that the previous call's had not: for whoever reads the history."""
@@ -209,6 +213,13 @@ def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:
     return outcome.get("output")
 
 
+def _raisable(error: Any) -> Exception | None:
+    # A coroutine cannot raise the two that end an iteration.
+    if not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
+        return None
+    return error
+
+
 def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
     cause = error.cause
     if isinstance(cause, ApplicationError):
@@ -220,7 +231,7 @@ def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
             cause_type=cause.type or "Exception",
             cause=cause.message,
             attempts=int(details.get("attempts", 0)),
-            original=details.get("error"),
+            original=_raisable(details.get("error")),
         )
     if isinstance(cause, exceptions.TimeoutError):
         kind = cause.type.name.lower() if cause.type else "time"

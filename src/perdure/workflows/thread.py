@@ -34,7 +34,7 @@ from perdure._compat import CONFIG_KEY_THREAD_ID, Pregel
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
-from perdure.errors import RunCancelled, ThreadNotFound
+from perdure.errors import PerdureError, RunCancelled, ThreadNotFound
 from perdure.graph.inline import graph_scope
 from perdure.graph.mirror import CALLER_KEY
 from perdure.graph.saver import LatestSaver
@@ -53,7 +53,11 @@ _STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
 _PENDING_KEY = SearchAttributeKey.for_int(names.SEARCH_PENDING)
 
 
-@workflow.defn(name=names.THREAD_WORKFLOW)
+# What the SDK raises before our code runs, an input that doesn't decode say: it would hold the workflow task for ever.
+_FAILING = (PerdureError, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
+
+
+@workflow.defn(name=names.THREAD_WORKFLOW, failure_exception_types=_FAILING)
 class ThreadWorkflow:
     """Workflow id = thread id. A one-shot thread's result is its run's final state values."""
 

@@ -1,0 +1,84 @@
+"""`perdure worker`: a worker process for the project's graphs. Side: cli."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+
+from perdure.cli.connection import find_project, open_temporal, target_of
+from perdure.cli.console import stderr
+from perdure.cli.settings import OK, Settings
+from perdure.errors import ServerUnreachable
+from perdure.graph.project import Project, load_project
+from perdure.worker.plugin import PerdurePlugin
+from perdure.worker.process import run_worker
+
+__all__ = ["WorkerOptions", "work"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes."""
+
+    max_activities: int
+    graceful: float
+    wait: float
+    tied: bool
+
+
+async def work(settings: Settings, options: WorkerOptions) -> int:
+    """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    project = find_project(settings) or load_project(settings.config)
+    plugin = PerdurePlugin(await project.aload())
+    client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
+    stop = asyncio.Event()
+    if options.tied:
+        _stop_with_stdin(asyncio.get_running_loop(), stop)
+    console = stderr()
+
+    def ready() -> None:
+        graphs = ", ".join(sorted(project.graphs))
+        console.print(
+            f"✓ worker ready: {graphs} on task queue {settings.task_queue}", markup=False, soft_wrap=True
+        )
+
+    await run_worker(
+        client,
+        task_queue=settings.task_queue,
+        max_concurrent_activities=options.max_activities,
+        graceful=timedelta(seconds=options.graceful),
+        on_ready=ready,
+        stop=stop,
+    )
+    return OK
+
+
+async def _connect(settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta) -> Client:
+    try:
+        return await open_temporal(settings, project, plugins=[plugin])
+    except ServerUnreachable:
+        if not wait:
+            raise
+    address = target_of(settings, project).address or os.environ.get("TEMPORAL_ADDRESS") or "localhost:7233"
+    stderr().print(
+        f"no Temporal server answers at {address} yet; waiting", style="dim", markup=False, soft_wrap=True
+    )
+    return await open_temporal(settings, project, plugins=[plugin], wait=wait)
+
+
+def _stop_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """However the process at the other end of stdin dies, this one goes too."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, name="perdure-tied", daemon=True).start()

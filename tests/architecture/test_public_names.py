@@ -1,0 +1,48 @@
+"""The public names. Widening the API shows here; narrowing it breaks somebody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import perdure
+import perdure.client
+import perdure.testing
+
+
+def test_the_roots_names_are_frozen_and_load() -> None:
+    assert perdure.__all__ == [
+        "LLM_RETRY",
+        "TOOL_RETRY",
+        "PerdureClient",
+        "PerdureError",
+        "PerdurePlugin",
+        "RunCancelled",
+        "RunFailed",
+        "RunHandle",
+        "connect",
+        "durable",
+        "run_graph",
+    ]
+    for name in perdure.__all__:
+        assert getattr(perdure, name) is not None
+
+
+def test_the_names_of_testing_and_client_are_frozen() -> None:
+    assert sorted(perdure.client.__all__) == ["PerdureClient", "RunHandle", "connect"]
+    assert sorted(perdure.testing.__all__) == [
+        "Delay",
+        "Malformed",
+        "PerdureEnvironment",
+        "ScriptExhausted",
+        "ScriptedChatModel",
+        "replay",
+    ]
+
+
+def test_importing_perdure_is_cheap() -> None:
+    code = "import sys, perdure; print([m for m in ('langgraph', 'temporalio', 'langchain_core') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
