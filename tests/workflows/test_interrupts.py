@@ -130,7 +130,7 @@ async def test_a_deadline_answers_in_the_humans_place() -> None:
         [item] = await run.wait_for_approvals()
         assert item.expires_at == pytest.approx(item.created_at + 24 * 3600)
         await env.advance(timedelta(hours=23))
-        assert (await run.state()).interrupts == [item]
+        assert (await run.state()).interrupts == (item,)
         await env.advance(timedelta(hours=2))
         assert await run.result() == {"answers": [{"type": "expired"}]}
 
@@ -153,7 +153,7 @@ async def test_interrupt_before_stops_and_any_answer_goes_on() -> None:
         run = await env.start("g", {"answers": []})
         [stop] = await run.wait_for_approvals()
         assert stop.value == {"breakpoint": ["work"]}
-        assert (await run.state()).next == ["work"]
+        assert (await run.state()).next == ("work",)
         await run.resume({stop.id: None})
         assert await run.result() == {"answers": ["worked"]}
 
@@ -164,10 +164,10 @@ async def test_state_shows_values_next_and_interrupts() -> None:
         [item] = await run.wait_for_approvals()
         state = await run.state()
         assert state.values == {"answers": ["given"]}
-        assert (state.next, state.status, state.interrupts) == (["ask"], "interrupted", [item])
+        assert (state.next, state.status, state.interrupts) == (("ask",), "interrupted", (item,))
         await run.resume("done")
         await run.result()
         state = await run.state()
-        assert (state.next, state.status, state.interrupts) == ([], "completed", [])
+        assert (state.next, state.status, state.interrupts) == ((), "completed", ())
         assert state.values == {"answers": ["given", "done"]}
         assert run.thread_id == "t-1"

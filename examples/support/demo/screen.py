@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from support.contract import SupportInput
 from support.demo.child import DemoError
@@ -48,11 +49,10 @@ class Screen:
         """A process is there."""
         self._line(f"  [green]✓[/] {name:<10} [dim]{text}[/]")
 
-    def worker(self, number: int, pid: int, model: str) -> None:
+    def worker(self, number: int, pid: int, note: str) -> None:
         self._workers[pid] = number
         self.up(f"Worker {number}", f"process {pid}")
-        if number == 1:
-            self._line(f"               [dim]{escape(model)}[/]")
+        self._console.print(Padding(Text(note, style="dim"), (0, 0, 0, 15)))
 
     def request(self, request: SupportInput) -> None:
         self._line()
@@ -68,7 +68,7 @@ class Screen:
         seconds = time.monotonic() - self._started
         worker = f"attempt {step.attempts}, worker {self._workers.get(step.pid, '?')}"
         what = _what(step)
-        self._line(f"  [green]✓[/] {step.node:<10} {what:<36} [dim]{worker:<22} {seconds:5.1f} s[/]")
+        self._line(f"  [green]✓[/] {step.node:<10} {escape(what):<36} [dim]{worker:<22} {seconds:5.1f} s[/]")
 
     def killed(self, pid: int, following: str) -> None:
         self._line(
@@ -125,12 +125,18 @@ class Screen:
 
     def summary(self, summary: Summary) -> None:
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-        for name in ("", "Step", "Attempts", "Worker", ""):
-            table.add_column(name, justify="right" if name in ("Attempts", "Worker") else "left")
+        for heading, side in (
+            ("", "left"),
+            ("Step", "left"),
+            ("", "left"),
+            ("Attempts", "right"),
+            ("Worker", "right"),
+        ):
+            table.add_column(heading, justify=side, no_wrap=True)
         for number, step in enumerate(summary.steps):
-            kept = "kept from before the crash" if number < summary.kept else ""
+            kept = "finished before the crash" if number < summary.kept else _what(step)
             worker = str(self._workers.get(step.pid, "?"))
-            table.add_row("[green]✓[/]", step.node, str(step.attempts), worker, f"[dim]{kept}[/]")
+            table.add_row("[green]✓[/]", step.node, f"[dim]{escape(kept)}[/]", str(step.attempts), worker)
         self._line()
         self._console.print(Padding(table, (0, 0, 1, 2)))
         for name, value, note in (
@@ -143,13 +149,13 @@ class Screen:
         ):
             self._line(f"  {name:<16} [bold]{escape(value):<10}[/] [dim]{note}[/]")
 
-    def closing(self, mails: Path | None, ui_url: str | None) -> None:
+    def closing(self, mail: Path | None, ui_url: str | None) -> None:
         """What to look at next."""
         self._line("\n  [bold]Next[/]")
         if ui_url:
             self._line(f"  {ui_url}  [dim]every step, with its input and output[/]")
-        if mails:
-            self._line(f"  {mails}  [dim]the mail itself[/]")
+        if mail:
+            self._line(f"  {mail}  [dim]the mail itself[/]")
         self._line("  examples/support/README.md  [dim]the agent, and how to run it yourself[/]")
         if not ui_url:
             self._line("  make demo ARGS=--keep  [dim]the same, and Temporal's Web UI stays open[/]")

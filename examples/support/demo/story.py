@@ -124,7 +124,8 @@ class Story:
         async with child:
             with self._screen.busy(f"starting worker {number}"):
                 ready = await child.ready()
-            self._screen.worker(number, child.pid, ready["model"])
+            first = f"{ready['model']}. Takes {_STEPS_BEFORE_CRASH} steps and no more: then it is killed."
+            self._screen.worker(number, child.pid, first if limit else "takes over")
             yield child
 
     def _child(self, name: str, module: str, *args: str, env: dict[str, str] | None = None) -> Child:
@@ -167,7 +168,8 @@ class Story:
 
     async def _close(self, summary: Summary, server: DevServer) -> None:
         self._screen.summary(summary)
-        self._screen.closing(self._mails if summary.mails else None, server.ui_url if self._keep else None)
+        mail = next(self._mails.iterdir(), None)
+        self._screen.closing(mail, server.ui_url if self._keep else None)
         if self._keep:
             await self._screen.wait_for_enter()
 

@@ -150,7 +150,7 @@ class Watch:
 
     async def until_answered(self) -> None:
         """Wait until the run waits no more: somebody else decided, or the time was over."""
-        while await self._asks():
+        while await self._asks():  # noqa: ASYNC110 - another process changes it
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _asks(self) -> bool:

@@ -45,7 +45,7 @@ class RunOptions:
 async def run(settings: Settings, options: RunOptions) -> int:
     """Start a run and follow it to its end."""
     project = find_project(settings)
-    input = _json("the input", _input_text(options.input))
+    given = _json("the input", _input_text(options.input))
     config = _json("--config-json", options.config) if options.config else {}
     if not isinstance(config, dict):
         raise InputInvalid(f"--config-json must be an object, not {options.config!r}")
@@ -53,14 +53,14 @@ async def run(settings: Settings, options: RunOptions) -> int:
         config = {**cast("dict[str, Any]", config), "recursion_limit": options.recursion_limit}
     context = _json("--context", options.context) if options.context else None
     if options.check and project is not None:
-        await _check(project, options.graph, input)
+        await _check(project, options.graph, given)
     client = await open_client(settings, project)
     workers = min(await pollers(client))
     if not workers and not options.detach:
         raise PerdureError(_no_worker(client) + ", or start the run now and a worker later with --detach")
     handle = await client.start(
         options.graph,
-        input,
+        given,
         thread_id=options.thread,
         config=cast("dict[str, Any]", config),
         context=context,

@@ -47,7 +47,7 @@ async def missing_attributes(client: Client) -> list[str]:
 async def _until_visible(client: Client) -> None:
     try:
         async with asyncio.timeout(_WAIT_SECONDS):
-            while await missing_attributes(client):
+            while await missing_attributes(client):  # noqa: ASYNC110 - the server changes it
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise PerdureError(

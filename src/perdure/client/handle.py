@@ -82,7 +82,7 @@ class RunHandle:
         state = await self.state()
         if not state.interrupts and state.status == "failed":
             await self.result()
-        return state.interrupts
+        return list(state.interrupts)
 
     async def resume(self, answer: Any) -> list[str]:
         """Answer what waits: a mapping from interrupt id to answer, or the answer itself when just one waits.

@@ -101,8 +101,8 @@ class ThreadState:
     graph: str
     status: RunStatus
     values: Any = None
-    next: list[str] = field(default_factory=list[str])
-    interrupts: list[PendingInterrupt] = field(default_factory=list[PendingInterrupt])
+    next: tuple[str, ...] = ()
+    interrupts: tuple[PendingInterrupt, ...] = ()
     run_id: str | None = None
     step: int = 0
     error: str | None = None

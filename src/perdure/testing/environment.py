@@ -10,6 +10,8 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from temporalio.client import Client
@@ -17,8 +19,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from perdure.client.client import PerdureClient
+from perdure.client.connect import connect_temporal
 from perdure.client.handle import RunHandle
-from perdure.devserver.binary import find_temporal, find_test_server
+from perdure.contract import names
+from perdure.devserver import DevServer, find_test_server
 from perdure.worker.plugin import PerdurePlugin
 
 __all__ = ["PerdureEnvironment"]
@@ -78,7 +82,7 @@ class PerdureEnvironment:
         plugin = PerdurePlugin(graphs, types=types)
         task_queue = f"perdure-test-{uuid.uuid4().hex[:8]}"
         async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(await _server(plugin, time_skipping=time_skipping))
+            server = await stack.enter_async_context(_server(plugin, time_skipping=time_skipping))
             env = cls(server, plugin, task_queue=task_queue, carry_every=carry_every)
             if worker:
                 await stack.enter_async_context(env.worker(replay_every_task=replay_every_task))
@@ -112,11 +116,24 @@ class PerdureEnvironment:
         await self.server.sleep(duration)
 
 
-async def _server(plugin: PerdurePlugin, *, time_skipping: bool) -> WorkflowEnvironment:
+@asynccontextmanager
+async def _server(plugin: PerdurePlugin, *, time_skipping: bool) -> AsyncGenerator[WorkflowEnvironment]:
     if time_skipping:
         binary = find_test_server()
-        return await WorkflowEnvironment.start_time_skipping(
-            plugins=[plugin], test_server_existing_path=str(binary.path) if binary else None
-        )
-    binary = find_temporal()
-    return await WorkflowEnvironment.start_local(plugins=[plugin], dev_server_existing_path=str(binary.path))
+        path = str(binary.path) if binary else None
+        async with await WorkflowEnvironment.start_time_skipping(
+            plugins=[plugin], test_server_existing_path=path
+        ) as server:
+            yield server
+        return
+    with TemporaryDirectory(prefix="perdure-") as folder:
+        async with DevServer(
+            directory=Path(folder),
+            port=None,
+            ui_port=None,
+            http_port=None,
+            in_memory=True,
+            search_attributes=names.SEARCH_ATTRIBUTES,
+        ) as server:
+            client = await connect_temporal(server.address, plugins=[plugin])
+            yield WorkflowEnvironment.from_client(client)
