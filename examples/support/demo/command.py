@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from temporalio.exceptions import TemporalError
+
 from perdure.errors import PerdureError
 from support import messages
 from support.contract import SupportInput
@@ -44,7 +46,7 @@ def run() -> int:
     )
     try:
         summary = asyncio.run(story.tell())
-    except (DemoError, PerdureError, OSError) as error:
+    except (DemoError, PerdureError, TemporalError, OSError) as error:
         screen.failed(str(error) or type(error).__name__, getattr(error, "log", ""))
         return 1
     for problem in summary.problems:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from support.contract import SupportInput
@@ -35,7 +35,7 @@ class Screen:
         self.can_ask = sys.stdin.isatty() and self._console.is_terminal
 
     def busy(self, text: str) -> AbstractContextManager[Any]:
-        """Show that something takes a while; nothing but `text` where lines cannot change."""
+        """Show that something takes a while; on a terminal only, where the line can go away again."""
         if not self._console.is_terminal:
             return nullcontext()
         return self._console.status(f"[dim]{text}[/]", spinner="dots", spinner_style="dim")
@@ -72,10 +72,11 @@ class Screen:
 
     def killed(self, pid: int, following: str) -> None:
         self._line(
-            f"\n  [red]✗[/] [bold red]kill -9 {pid}[/]   worker 1 is gone, with all that it had in its memory"
+            f"\n  [red]✗[/] [bold red]kill -9 {pid}[/]   worker 1 is gone, and all that it had in memory"
         )
+        self._line(f"    [dim]{following!r} is next, and waits in Temporal until there is a worker again[/]")
         self._line(
-            f"    [dim]{following!r} was next; it waits in Temporal until there is a worker again[/]\n"
+            "    [dim](worker 1 takes two steps and no more, so that the crash always comes here)[/]\n"
         )
 
     def kept(self, steps: list[Step]) -> None:
@@ -109,6 +110,8 @@ class Screen:
                     answer = "reject"
                 case "e" | "edit":
                     answer = {"type": "edit", "draft": await self._text()}
+                    if not answer["draft"].strip():
+                        continue
                 case _:
                     continue
             self._line()
@@ -124,19 +127,12 @@ class Screen:
             await asyncio.Event().wait()
 
     def summary(self, summary: Summary) -> None:
-        table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
-        for heading, side in (
-            ("", "left"),
-            ("Step", "left"),
-            ("", "left"),
-            ("Attempts", "right"),
-            ("Worker", "right"),
-        ):
-            table.add_column(heading, justify=side, no_wrap=True)
+        numbers = (Column("Attempts", justify="right"), Column("Worker", justify="right"))
+        table = Table("", "Step", "", *numbers, box=None, padding=(0, 3, 0, 0), header_style="dim")
         for number, step in enumerate(summary.steps):
-            kept = "finished before the crash" if number < summary.kept else _what(step)
+            what = "finished before the crash" if number < summary.kept else _what(step)
             worker = str(self._workers.get(step.pid, "?"))
-            table.add_row("[green]✓[/]", step.node, f"[dim]{escape(kept)}[/]", str(step.attempts), worker)
+            table.add_row("[green]✓[/]", step.node, f"[dim]{escape(what)}[/]", str(step.attempts), worker)
         self._line()
         self._console.print(Padding(table, (0, 0, 1, 2)))
         for name, value, note in (

@@ -5,6 +5,7 @@ Everything that it starts ends with it, in whatever way it ends itself.
 
 import shutil
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
@@ -48,6 +49,8 @@ class Story:
         self._data = directory / "support"
         self._ask = ask
         self._keep = keep
+        # The steps of a demo that was interrupted wait in the database: they are not for these workers.
+        self._task_queue = f"demo-{uuid.uuid4().hex[:8]}"
         self._waited = 0.0
 
     async def tell(self) -> Summary:
@@ -61,13 +64,13 @@ class Story:
         async with AsyncExitStack() as stack:
             server = await self._start_server(stack)
             services = await self._start_services(stack)
-            client = await connect(server.address, namespace="default")
+            client = await connect(server.address, namespace="default", task_queue=self._task_queue)
             async with self._worker(1, server, services["env"]) as first:
                 self._screen.request(self._request)
                 run = await client.start("support", asdict(self._request))
                 self._screen.run_started(run.thread_id, server.ui_url)
                 steps = Steps(client.temporal, run.thread_id, on_finished=self._screen.step)
-                killed_at = await self._crash(first, steps)
+                killed_at = await self._crash(first, run, steps)
             kept = len(steps.finished)
             async with self._worker(2, server, services["env"]) as second:
                 self._screen.kept(steps.finished)
@@ -118,20 +121,20 @@ class Story:
     @asynccontextmanager
     async def _worker(self, number: int, server: DevServer, env: dict[str, str]) -> AsyncGenerator[Child]:
         """Worker 1 takes the steps before the crash, worker 2 any number."""
-        limit = ("--steps", str(_STEPS_BEFORE_CRASH)) if number == 1 else ()
-        name = f"worker-{number}"
-        child = self._child(name, "support.demo.worker", "--address", server.address, *limit, env=env)
+        args = ["--address", server.address, "--task-queue", self._task_queue]
+        if number == 1:
+            args += ["--steps", str(_STEPS_BEFORE_CRASH)]
+        child = self._child(f"worker-{number}", "support.demo.worker", *args, env=env)
         async with child:
             with self._screen.busy(f"starting worker {number}"):
                 ready = await child.ready()
-            first = f"{ready['model']}. Takes {_STEPS_BEFORE_CRASH} steps and no more: then it is killed."
-            self._screen.worker(number, child.pid, first if limit else "takes over")
+            self._screen.worker(number, child.pid, ready["model"] if number == 1 else "takes over")
             yield child
 
     def _child(self, name: str, module: str, *args: str, env: dict[str, str] | None = None) -> Child:
         return Child(name, module, *args, env=env or {}, log=self._directory / f"{name}.log")
 
-    async def _crash(self, worker: Child, steps: Steps) -> datetime:
+    async def _crash(self, worker: Child, run: RunHandle, steps: Steps) -> datetime:
         """Kill the worker once the first steps are done and the next one waits; when that was."""
 
         def between_two_steps() -> bool:
@@ -139,7 +142,8 @@ class Story:
 
         with self._screen.busy("the agent works"):
             if not await worker.during(steps.read_until(between_two_steps)):
-                raise DemoError("the run ended before there was anything to crash; `perdure show` tells more")
+                await run.result()  # says why
+                raise DemoError("the run ended before there was a step to crash at")
         killed_at = datetime.now(UTC)
         await worker.kill()
         self._screen.killed(worker.pid, steps.all[-1].node)
@@ -149,7 +153,8 @@ class Story:
         """From the crash to the run's end; the agent's last state."""
         before = len(steps.finished)
         with self._screen.busy("the agent works"):
-            await steps.read_until(lambda: len(steps.finished) > before)
+            if not await steps.read_until(lambda: len(steps.finished) > before):
+                await run.result()  # says why
             self._screen.went_on(_seconds_from(killed_at, steps))
             asks = await steps.read_until(lambda: steps.finished[-1].asks)
         if asks:
@@ -176,10 +181,13 @@ class Story:
 
 def _seconds_from(killed_at: datetime, steps: Steps) -> float:
     """From the kill to the start of the step that came next."""
-    following = next(step for step in steps.all if step.started_at and step.started_at > killed_at)
-    return (following.started_at - killed_at).total_seconds()
+    starts = [step.started_at for step in steps.all if step.started_at and step.started_at > killed_at]
+    return (min(starts) - killed_at).total_seconds()
 
 
 async def _count_tickets(url: str) -> int:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        return len((await client.get(f"{url}/tickets")).raise_for_status().json())
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return len((await client.get(f"{url}/tickets")).raise_for_status().json())
+    except httpx.HTTPError as error:
+        raise DemoError(f"the ticket desk at {url} does not tell its tickets: {error}") from error

@@ -47,9 +47,9 @@ class Summary:
         """Promises that were not kept; empty if all went well."""
         before, after = self.steps[: self.kept], self.steps[self.kept :]
         found = [
-            f"step {step.node!r} was finished before the crash, but took {step.attempts} attempts"
+            f"step {step.node!r} was finished before the crash, but not by the worker that was killed"
             for step in before
-            if step.attempts != 1 or step.pid != self.killed_pid
+            if step.pid != self.killed_pid
         ]
         found += [
             f"step {step.node!r} ran in the killed worker" for step in after if step.pid == self.killed_pid

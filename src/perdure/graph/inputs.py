@@ -14,14 +14,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from langchain_core.messages import BaseMessage
-
 from perdure.contract.node import NodeInput
 
 __all__ = ["LiveInputs", "snapshot"]
 
 _Key = tuple[str, str, str]
 
+_set = object.__setattr__
+
+_CONTAINERS: frozenset[type] = frozenset({dict, list})
 _SHARED: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes, complex})
 
 
@@ -40,20 +41,25 @@ def snapshot(value: Any) -> Any:
         return [v if type(v) in _SHARED else snapshot(v) for v in value]
     if kind is tuple:
         return tuple(snapshot(v) for v in value)
-    if isinstance(value, BaseMessage):
-        return _snapshot_message(value)
+    if kind.__module__.startswith("langchain_core.messages."):
+        return _snapshot_message(value, kind)
     return copy.deepcopy(value)
 
 
-def _snapshot_message(message: BaseMessage) -> BaseMessage:
-    twin = message.__class__.__new__(message.__class__)
-    fields = {k: v if type(v) in _SHARED else snapshot(v) for k, v in message.__dict__.items()}
-    object.__setattr__(twin, "__dict__", fields)
-    object.__setattr__(twin, "__pydantic_fields_set__", set(message.__pydantic_fields_set__))
-    extra = message.__pydantic_extra__
-    object.__setattr__(twin, "__pydantic_extra__", None if extra is None else snapshot(dict(extra)))
-    private = getattr(message, "__pydantic_private__", None)
-    object.__setattr__(twin, "__pydantic_private__", None if private is None else copy.copy(private))
+def _snapshot_message(message: Any, kind: Any) -> Any:
+    # As pydantic's own __copy__ does it, but with fresh containers inside.
+    twin = kind.__new__(kind)
+    fields = message.__dict__.copy()
+    for name, value in fields.items():
+        field = type(value)
+        if field not in _SHARED:
+            # Most fields of most messages are empty containers.
+            fields[name] = snapshot(value) if value or field not in _CONTAINERS else field()
+    _set(twin, "__dict__", fields)
+    _set(twin, "__pydantic_fields_set__", message.__pydantic_fields_set__.copy())
+    extra, private = message.__pydantic_extra__, message.__pydantic_private__
+    _set(twin, "__pydantic_extra__", extra and snapshot(extra))
+    _set(twin, "__pydantic_private__", private and copy.copy(private))
     return twin
 
 
