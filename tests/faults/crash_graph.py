@@ -10,6 +10,7 @@ import operator
 import os
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +52,7 @@ def build(ledger: Path, *, elsewhere: str = "") -> Any:
         place = durable(task_queue=ELSEWHERE) if name == elsewhere else None
         builder.add_node(name, _step(name, ledger), metadata=place)
     builder.add_edge(START, names[0])
-    for left, right in zip(names, names[1:], strict=False):
+    for left, right in pairwise(names):
         builder.add_edge(left, right)
     return builder.compile()
 

@@ -124,7 +124,7 @@ async def record(folder: Path = HISTORIES) -> None:
 
 
 async def replay_all(folder: Path = HISTORIES) -> int:
-    files = sorted(folder.glob("*.json"))
+    files = sorted(folder.glob("*.json"))  # noqa: ASYNC240 - a script
     for path in files:
         await replay(path.read_text(), GRAPHS, thread_id=path.stem.rpartition("-")[0])
     return len(files)

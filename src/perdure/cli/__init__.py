@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import NoReturn
 
@@ -15,4 +17,20 @@ def main() -> NoReturn:
     """Entry point of `perdure`. Ends the process; the exit codes are in `perdure.cli.settings`."""
     from perdure.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    # Not by the interpreter's own teardown: a call that was cancelled just now may still hold one of the SDK's threads,
+    # which then waits for the interpreter while the interpreter waits for it.
+    atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage] - `os._exit` would skip them
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # nobody reads it any more
+    os._exit(code)

@@ -46,8 +46,8 @@ def show_interrupt(console: Console, item: PendingInterrupt) -> None:
     for key, value in _fields(item.value):
         text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False, indent=2)
         if key:
-            console.print(Padding(Text(key, style="dim"), (0, 0, 0, 4)))
-        console.print(Padding(Text(text.strip()), (0, 0, 0, 6 if key else 4)))
+            console.print(Padding(Text(key, style="dim"), (0, 0, 0, 4), expand=False))
+        console.print(Padding(Text(text.strip()), (0, 0, 0, 6 if key else 4), expand=False))
 
 
 def _fields(value: Any) -> list[tuple[str, Any]]:

@@ -21,11 +21,16 @@ __all__ = ["columns", "duration", "plain", "print_data", "stderr", "stdout"]
 
 
 def stdout() -> Console:
-    return Console(highlight=False)
+    return Console(highlight=False, width=_width(sys.stdout.isatty()))
 
 
 def stderr() -> Console:
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, width=_width(sys.stderr.isatty()))
+
+
+def _width(terminal: bool) -> int | None:
+    # Where no person's window wraps it, a line stays a line.
+    return None if terminal else 200
 
 
 def print_data(value: Any, *, as_json: bool) -> None:
@@ -103,5 +108,5 @@ def columns(*headers: str) -> Table:
     """A table without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for header in headers:
-        table.add_column(header, overflow="fold", no_wrap=header in ("thread", "status"))
+        table.add_column(header, overflow="fold", no_wrap=header != "thread")
     return table

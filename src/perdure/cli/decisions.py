@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perdure.cli.answers import answer_for, parse
 from perdure.cli.asking import show_interrupt
 from perdure.cli.connection import find_project, open_client
@@ -20,7 +22,7 @@ async def decide(settings: Settings, thread: str, id: str | None, answer: str) -
         ThreadNotFound, InterruptUnknown: nothing has been changed then.
     """
     client = await open_client(settings, find_project(settings))
-    waiting = (await client.state(thread)).interrupts
+    waiting = list((await client.state(thread)).interrupts)
     if not waiting:
         raise InterruptUnknown(
             f"nothing waits for an answer in thread {thread!r} (it was answered, or has not asked yet)"
@@ -36,7 +38,7 @@ async def decide(settings: Settings, thread: str, id: str | None, answer: str) -
     return OK
 
 
-def _by_id(waiting: list[PendingInterrupt], id: str, thread: str) -> PendingInterrupt:
+def _by_id(waiting: Sequence[PendingInterrupt], id: str, thread: str) -> PendingInterrupt:
     found = [item for item in waiting if item.id.startswith(id)]
     if len(found) != 1:
         ids = ", ".join(item.id for item in waiting)

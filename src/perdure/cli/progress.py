@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -85,7 +86,8 @@ class Progress:
 
     def show(self, entry: Step | Note, running: list[Step]) -> None:
         self._running = running
-        if isinstance(entry, Note) or entry.outcome != "running":
+        # What was asked is put to the person in full, or was answered.
+        if isinstance(entry, Note) or entry.outcome not in ("running", "asked"):
             self.console.print(entry_line(entry), overflow="ellipsis", no_wrap=self.console.is_terminal)
 
     def retried(self, step: Step) -> None:
@@ -133,12 +135,12 @@ class Watch:
     ) -> None:
         if self._history is not None:
             if kind is None or issubclass(kind, Exception):
-                await asyncio.wait({self._history}, timeout=1)  # the last steps
+                await asyncio.wait({self._history}, timeout=0.5)  # the last steps
             self._history.cancel()
             await asyncio.gather(self._history, return_exceptions=True)
         self._progress.stop()
 
-    async def question(self, result: asyncio.Task[Any]) -> list[PendingInterrupt]:
+    async def question(self, result: asyncio.Task[Any]) -> Sequence[PendingInterrupt]:
         """Wait until the run asks for something; what it asks. Empty when it has ended."""
         while not result.done():
             if await self._asks():
@@ -159,7 +161,7 @@ class Watch:
         running = description.status == WorkflowExecutionStatus.RUNNING
         return running and _status(await description.memo(), description) == "interrupted"
 
-    async def _waiting(self) -> list[PendingInterrupt]:
+    async def _waiting(self) -> Sequence[PendingInterrupt]:
         try:
             return (await self._run.state()).interrupts
         except RPCError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -102,6 +103,7 @@ async def _follow(client: PerdureClient, run: RunHandle, *, asks: bool, as_json:
         raise
     finally:
         result.cancel()
+        await asyncio.gather(result, return_exceptions=True)
     print_data(value, as_json=as_json)
     return OK
 
@@ -131,7 +133,7 @@ async def _answer(run: RunHandle, watch: Watch, progress: Progress, item: Pendin
     return True
 
 
-def _explain_waiting(thread: str, waiting: list[PendingInterrupt], *, as_json: bool) -> None:
+def _explain_waiting(thread: str, waiting: Sequence[PendingInterrupt], *, as_json: bool) -> None:
     console = stderr()
     for item in waiting:
         show_interrupt(console, item)

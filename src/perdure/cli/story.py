@@ -7,9 +7,10 @@ codec) costs details, never an error.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payloads
@@ -20,6 +21,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from perdure.contract import names
 
 __all__ = ["Note", "Step", "Story", "failure_text"]
+
+_ID = re.compile(r"[0-9a-f]{32}|breakpoint:.*")
 
 Outcome = Literal["running", "done", "asked", "failed", "cancelled"]
 
@@ -103,8 +106,7 @@ class Story:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
                 request = event.workflow_execution_update_accepted_event_attributes.accepted_request
                 if request.input.name == names.UPDATE_RESUME:
-                    answer = _object(request.input.args).get("value")
-                    return self._note("answered", json.dumps(answer, ensure_ascii=False), event)
+                    return self._note("answered", _answers(_object(request.input.args).get("value")), event)
             case EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
                 broken = event.workflow_task_failed_event_attributes
                 if broken.cause not in _HARMLESS:
@@ -158,6 +160,12 @@ def failure_text(failure: Failure) -> str:
         kind = "Timeout"
     text = " ".join(failure.message.split())
     return f"{kind}: {text}" if kind and text else kind or text
+
+
+def _answers(value: Any) -> str:
+    by_id = isinstance(value, dict) and value and all(_ID.fullmatch(str(key)) for key in value)
+    answers = list(cast("dict[str, Any]", value).values()) if by_id else [value]
+    return ", ".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
 
 
 def _object(payloads: Payloads) -> dict[str, Any]:

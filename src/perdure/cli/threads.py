@@ -86,12 +86,10 @@ def _spelling(status: str) -> str:
 
 
 def _table(threads: list[ThreadInfo]) -> None:
-    table = columns("thread", "graph", "status", "waits for", "started", "took")
+    table = columns("thread", "graph", "status", "waits", "started", "took")
     for thread in threads:
         status = _spelling(thread.status)
-        waits = (
-            f"{thread.pending} answer{'s' if thread.pending != 1 else ''}" if status == "interrupted" else ""
-        )
+        waits = str(thread.pending) if status == "interrupted" else ""
         end = thread.closed_at or datetime.now(UTC)
         table.add_row(
             thread.thread_id,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +13,7 @@ from temporalio.client import Client
 from perdure.cli.connection import find_project, open_temporal, target_of
 from perdure.cli.console import stderr
 from perdure.cli.settings import OK, Settings
+from perdure.cli.worker_log import log_to_stderr
 from perdure.errors import ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.worker.plugin import PerdurePlugin
@@ -35,7 +34,7 @@ class WorkerOptions:
 
 async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
     plugin = PerdurePlugin(await project.aload())
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
@@ -78,7 +77,8 @@ def _stop_with_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
     """However the process at the other end of stdin dies, this one goes too."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):
+            pass
         loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=wait, name="perdure-tied", daemon=True).start()

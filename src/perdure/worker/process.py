@@ -29,6 +29,9 @@ __all__ = ["run_worker"]
 _log = logging.getLogger(__name__)
 
 _HEALTH_EVERY = timedelta(seconds=2)
+_HEALTH_TIMEOUT = timedelta(seconds=5)
+# One late answer is a busy machine.
+_FAILURES = 2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -111,18 +114,21 @@ async def _watched(client: Client) -> AsyncGenerator[None]:
 
 async def _log_outages(client: Client) -> None:
     address = client.service_client.config.target_host
-    up = True
+    failures = 0
     while True:
         await asyncio.sleep(_HEALTH_EVERY.total_seconds())
-        was, up = up, await _answers(client)
-        if was and not up:
+        if await _answers(client):
+            if failures >= _FAILURES:
+                _log.warning("Temporal at %s answers again", address)
+            failures = 0
+            continue
+        failures += 1
+        if failures == _FAILURES:
             _log.warning("Temporal at %s does not answer; the worker goes on trying", address)
-        elif up and not was:
-            _log.warning("Temporal at %s answers again", address)
 
 
 async def _answers(client: Client) -> bool:
     try:
-        return await client.service_client.check_health(timeout=_HEALTH_EVERY)
+        return await client.service_client.check_health(timeout=_HEALTH_TIMEOUT)
     except RPCError:
         return False
