@@ -182,3 +182,9 @@ def cli(
 @pytest.fixture(name="write_project")
 def write_project_fixture() -> Callable[..., Path]:
     return write_project
+
+
+@pytest.fixture
+def env() -> dict[str, str]:
+    """An environment that says nothing of Temporal."""
+    return clean_env()

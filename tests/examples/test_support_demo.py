@@ -167,7 +167,13 @@ def interrupt(newcomer: Newcomer, *, at: str) -> None:
     """Start a demo and interrupt it when it says `at`."""
     with newcomer.start(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
         assert demo.stdout is not None
-        assert any(at in line for line in demo.stdout)
+        seen = ""
+        for line in demo.stdout:
+            seen += line
+            if at in line:
+                break
+        else:
+            raise AssertionError(f"{at!r} never came: {seen}{demo.communicate()[1]}")
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=30)
     assert demo.returncode == 130

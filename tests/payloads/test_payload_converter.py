@@ -175,7 +175,7 @@ HINTED = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "data"), HINTED, ids=repr)
+@pytest.mark.parametrize(("hint", "data"), HINTED)
 def test_plain_json_is_converted_to_a_hint_as_by_the_default_converter(hint, data):
     raw = json.dumps(data).encode()
     try:

@@ -141,7 +141,7 @@ LANGGRAPH = [
 ]
 
 
-@pytest.mark.parametrize("value", LANGGRAPH, ids=repr)
+@pytest.mark.parametrize("value", LANGGRAPH)
 def test_langgraph_values_come_back_equal(value):
     for back in (loads(dumps(value, REGISTRY), REGISTRY), decode(encode([value], REGISTRY), REGISTRY)[0]):
         assert type(back) is type(value)

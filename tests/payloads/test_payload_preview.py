@@ -41,7 +41,6 @@ class Order:
         (len, "builtin_function_or_method"),
         ([[[[[1]]]]], "[[[…]]]"),
     ],
-    ids=repr,
 )
 def test_a_value_is_shown_in_one_line(value, line):
     assert summary(value) == line

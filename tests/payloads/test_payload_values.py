@@ -107,7 +107,7 @@ def same(left: object, right: object) -> bool:
     return left == right
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES)
 def test_a_value_comes_back_exactly(value):
     assert same(decode(encode(value, REGISTRY), REGISTRY), value)
     assert same(loads(dumps(value, REGISTRY), REGISTRY), value)
@@ -169,7 +169,6 @@ def test_plain_json_is_written_as_itself():
         (b"abc", {"$type": "bytes", "base64": "YWJj"}),
         (math.nan, {"$type": "float", "value": "nan"}),
     ],
-    ids=repr,
 )
 def test_tagged_forms_are_readable(value, written):
     assert encode([value], REGISTRY) == [written]

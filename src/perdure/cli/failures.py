@@ -1,4 +1,7 @@
-"""From an exception to one line on stderr and an exit code. Side: cli; the process's edge."""
+"""From an exception to one line on stderr and an exit code.
+
+Side: cli; the process's edge. Ctrl-C (130) and a closed pipe (1) are the parser's own business.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import sys
 import traceback
 
-from perdure.cli.settings import FAILED, INTERRUPTED, USAGE
+from perdure.cli.settings import FAILED, USAGE
 from perdure.errors import PerdureError, RunFailed
 
 __all__ = ["report"]
@@ -14,14 +17,8 @@ __all__ = ["report"]
 _UNEXPECTED = "this is a bug in Perdure or in a library; --debug shows where"
 
 
-def report(error: BaseException, *, debug: bool) -> int:
+def report(error: Exception, *, debug: bool) -> int:
     """Say what went wrong; the exit code."""
-    if isinstance(error, BrokenPipeError):
-        # Whoever read our output has had enough of it. Python would complain while it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
     if debug:
         traceback.print_exception(error)
     message, code = _explain(error)
@@ -30,7 +27,7 @@ def report(error: BaseException, *, debug: bool) -> int:
     return code
 
 
-def _explain(error: BaseException) -> tuple[str, int]:
+def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, RunFailed):
         return str(error), FAILED
     if isinstance(error, PerdureError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,7 +16,6 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -33,6 +33,8 @@ __all__ = ["Progress", "Watch", "entry_line"]
 
 _POLL_SECONDS = 0.4
 _NAME_WIDTH = 26
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_MOST_SHOWN = 8
 _SIGNS = {
     "done": ("✓", "green"),
     "asked": ("?", "yellow"),
@@ -100,14 +102,18 @@ class Progress:
         self.console.print(Text(f"  ! {text}", style="yellow"), soft_wrap=True)
 
     def _draw(self) -> RenderableType:
-        return Group(*(Spinner("dots", self._running_line(step), style="cyan") for step in self._running[:8]))
+        frame = _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
+        return Group(*(_running_line(step, frame) for step in self._running[:_MOST_SHOWN]))
 
-    def _running_line(self, step: Step) -> Text:
-        line = Text(f" {step.node:<{_NAME_WIDTH + 1}} {duration(datetime.now(UTC) - step.scheduled):>11}")
-        line.no_wrap, line.overflow = True, "ellipsis"
-        if step.attempts > 1:
-            line.append(f"   attempt {step.attempts}", style="yellow").append(f"   {step.error}", style="dim")
-        return line
+
+def _running_line(step: Step, frame: str) -> Text:
+    line = Text(f"  {frame} ", style="cyan", no_wrap=True, overflow="ellipsis")
+    line.append(
+        f"{step.node:<{_NAME_WIDTH}} {duration(datetime.now(UTC) - step.scheduled):>11}", style="default"
+    )
+    if step.attempts > 1:
+        line.append(f"   attempt {step.attempts}", style="yellow").append(f"   {step.error}", style="dim")
+    return line
 
 
 class Watch:

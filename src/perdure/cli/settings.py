@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FAILED", "INTERRUPTED", "OK", "USAGE", "WAITING", "Settings"]
+__all__ = ["FAILED", "OK", "USAGE", "WAITING", "Settings"]
 
 OK = 0
 FAILED = 1
@@ -14,7 +14,6 @@ USAGE = 2
 """What was asked cannot be done: usage, configuration, nothing reachable, nothing of that name."""
 WAITING = 3
 """The run is alive and waits for a decision."""
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Side: client.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -102,4 +103,7 @@ def _showing() -> DataConverter:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """The SDK's core shows its causes in Rust's debug form; the operating system's own words are the last of them."""
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    said: list[str] = re.findall(r'message: "([^"]+)"', text)
+    return said[-1] if said else text[:200]

@@ -357,7 +357,7 @@ def _compiled(value: Any, spec: GraphSpec, root: Path, verb: str) -> AnyGraph:
         return cast("AnyGraph", value)
     if isinstance(value, StateGraph):
         return cast("AnyGraph", _guard(spec, root, value.compile))
-    what = f"a {type(value).__name__}"
+    what = f"an object of type {type(value).__name__}"
     if hasattr(value, "__aenter__") or hasattr(value, "__enter__"):
         what = "a context manager, which nothing would ever close: open resources in the nodes instead"
     raise GraphLoadError(
