@@ -55,8 +55,8 @@ def test_a_graph_that_cannot_be_loaded(
     ("given", "says"),
     [
         ("{text: 1}", "the input is not valid JSON: line 1, column 2"),
-        ('{"tekst": "hello"}', "the input fits nothing in graph 'plain': got 'tekst'; its fields: text"),
-        ('{"text": 3}', "the input does not fit graph 'plain': text Input should be a valid string"),
+        ('{"tekst": "hello"}', "graph 'plain' has no input field 'tekst'; its fields: text"),
+        ('{"text": 3}', "the input does not fit graph 'plain': text: Input should be a valid string"),
         ("@missing.json", "the input file 'missing.json' cannot be read"),
     ],
 )

@@ -173,7 +173,8 @@ def interrupt(newcomer: Newcomer, *, at: str) -> None:
             if at in line:
                 break
         else:
-            raise AssertionError(f"{at!r} never came: {seen}{demo.communicate()[1]}")
+            errors = demo.communicate()[1]
+            raise AssertionError(f"{at!r} never came, exit {demo.returncode}: {seen}{errors}")
         demo.send_signal(signal.SIGINT)
         _, errors = demo.communicate(timeout=30)
     assert demo.returncode == 130

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic.errors import PydanticUserError
-
 from perdure.cli.asking import ask, show_interrupt
 from perdure.cli.connection import find_project, open_client, pollers
 from perdure.cli.console import print_data, stderr
@@ -20,8 +18,8 @@ from perdure.cli.settings import OK, WAITING, Settings
 from perdure.client import PerdureClient, RunHandle
 from perdure.contract.thread import PendingInterrupt
 from perdure.errors import ConfigError, InputInvalid, InterruptUnknown, PerdureError
+from perdure.graph.input import check_input
 from perdure.graph.project import Project
-from perdure.graph.schema import check_input
 
 __all__ = ["RunOptions", "attach", "run"]
 
@@ -159,10 +157,7 @@ def _detached(client: PerdureClient, run: RunHandle, options: RunOptions, *, wor
 async def _check(project: Project, graph: str, input: Any) -> None:
     """Refuse an unknown graph or a wrong input before anything is started."""
     loaded = await project.aload(graph)
-    try:
-        check_input(loaded[graph], graph, input)
-    except PydanticUserError:
-        return  # the schema says nothing that could be checked, such as typing.TypedDict before Python 3.12
+    check_input(loaded[graph], graph, input)
 
 
 def _input_text(given: str) -> str:

@@ -21,9 +21,9 @@ from temporalio.client import (
 )
 from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from perdure.client.handle import RunHandle, query_state, thread_status
+from perdure.client.handle import RunHandle, query_state, thread_not_found, thread_status
 from perdure.contract import names
 from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
 from perdure.errors import PayloadTooLarge, PerdureError
@@ -97,7 +97,7 @@ class PerdureClient:
                 self._sendable(replace(start, run=request), graph),
                 id=workflow_id,
                 task_queue=self.task_queue,
-                memo={"graph": graph},
+                memo={"graph": graph, "keep_open": False},
                 static_summary=f"{graph}",
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             )
@@ -119,8 +119,9 @@ class PerdureClient:
         """
         handle = self.temporal.get_workflow_handle(thread_id)
         state = await query_state(handle)
-        keep_open = state.run_id is not None and state.keep_open
-        return RunHandle(handle, run_id=state.run_id or "", keep_open=keep_open)
+        return RunHandle(
+            handle, run_id=state.run_id or "", keep_open=state.run_id is not None and state.keep_open
+        )
 
     async def state(self, thread_id: str) -> ThreadState:
         """A thread as of now. Raises ThreadNotFound for an unknown one."""
@@ -135,8 +136,19 @@ class PerdureClient:
         return await (await self.handle(thread_id)).result()
 
     async def cancel(self, thread_id: str) -> None:
-        """As `RunHandle.cancel`, for the thread's current run."""
-        await (await self.handle(thread_id)).cancel()
+        """As `RunHandle.cancel`, for the thread's current run. A one-shot thread needs no worker for it.
+
+        Raises:
+            ThreadNotFound: for an unknown thread.
+        """
+        handle = self.temporal.get_workflow_handle(thread_id)
+        try:
+            memo = await (await handle.describe()).memo()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise thread_not_found(thread_id) from error
+            raise
+        await RunHandle(handle, run_id="", keep_open=bool(memo.get("keep_open"))).cancel()
 
     async def list(self, query: str | None = None, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         """Threads, newest first. `query` is added to the filter, in Temporal's list filter language."""
@@ -177,7 +189,7 @@ class PerdureClient:
             start,
             id=workflow_id,
             task_queue=self.task_queue,
-            memo={"graph": start.graph},
+            memo={"graph": start.graph, "keep_open": True},
             static_summary=start.graph,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         )
@@ -201,6 +213,7 @@ async def _thread_info(execution: WorkflowExecution) -> ThreadInfo:
     found = {pair.key.name: pair.value for pair in execution.typed_search_attributes.search_attributes}
     open_ = execution.status == WorkflowExecutionStatus.RUNNING
     closed_as = execution.status.name.lower() if execution.status else "unknown"
+    closed_as = {"canceled": "cancelled"}.get(closed_as, closed_as)
     return ThreadInfo(
         thread_id=execution.id,
         graph=str(memo.get("graph", "")),

@@ -26,7 +26,7 @@ from perdure.contract import names
 from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
 from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, ThreadNotFound
 
-__all__ = ["RunHandle", "query_state", "run_failed", "thread_status"]
+__all__ = ["RunHandle", "query_state", "run_failed", "thread_not_found", "thread_status"]
 
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
@@ -132,10 +132,12 @@ async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
         raise RunFailed(str(error), thread_id=handle.id) from error
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            raise ThreadNotFound(
-                f"no thread {handle.id!r} in this namespace; `perdure list` shows those there are"
-            ) from error
+            raise thread_not_found(handle.id) from error
         raise
+
+
+def thread_not_found(thread_id: str) -> ThreadNotFound:
+    return ThreadNotFound(f"no thread {thread_id!r} in this namespace; `perdure list` shows those there are")
 
 
 def thread_status(memo: Mapping[str, Any], attributes: TypedSearchAttributes) -> str:

@@ -1,15 +1,20 @@
 """Dev server side: loopback ports.
 
 Owns the choice of free ports. A port found free can be taken by another process before the server
-binds it: the caller starts again with other ports when that happens.
+binds it. Among Perdure's own servers that does not happen: they take turns (`turn_to_start`). When another
+program does it, the caller starts again with other ports.
 """
 
+import asyncio
 import socket
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
 _NEIGHBOURS = 100
+_TURN_PORT = 7233
+_LONGEST_TURN_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,27 @@ class PreferredPorts:
         grpc = _choose(self.grpc, taken=())
         ui = _choose(self.ui, taken=(grpc,))
         return Ports(grpc=grpc, ui=ui, http=_choose(self.http, taken=(grpc, ui)))
+
+
+@asynccontextmanager
+async def turn_to_start() -> AsyncGenerator[None]:
+    """Be the only one on this machine that chooses ports and starts a server on them.
+
+    Temporal looks for free ports of its own while it starts, so the turn lasts until it is ready. The token
+    is a UDP port, which the system takes back however its holder ends. A holder that never ends is not
+    waited for.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _LONGEST_TURN_SECONDS
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as token:
+        while loop.time() < deadline:
+            try:
+                token.bind((HOST, _TURN_PORT))
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                break
+        yield
 
 
 def _choose(preferred: int | None, *, taken: Collection[int]) -> int:

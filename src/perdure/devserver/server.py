@@ -21,7 +21,7 @@ from typing import Self
 from perdure.devserver.binary import TemporalBinary, find_temporal
 from perdure.devserver.directory import ServerDirectory, ServerInfo
 from perdure.devserver.options import ServerOptions
-from perdure.devserver.ports import HOST, Ports, PreferredPorts
+from perdure.devserver.ports import HOST, Ports, PreferredPorts, turn_to_start
 from perdure.devserver.process import DevServerError, PortTakenError, ServerProcess
 from perdure.devserver.readiness import until_ready
 
@@ -168,7 +168,8 @@ class DevServer:
         if self._ports is None:
             raise DevServerError("The dev server is not started. Fix: `start()` it first.")
         await self._end_process()
-        await self._launch(self._ports)
+        async with turn_to_start():
+            await self._launch(self._ports)
 
     async def stop(self) -> None:
         """Stop the server and wait until it is gone: gracefully within seconds, at once in memory.
@@ -197,12 +198,13 @@ class DevServer:
         return lock
 
     async def _launch_on_free_ports(self) -> None:
-        for _ in range(_PORT_ATTEMPTS - 1):
-            try:
-                return await self._launch(self._preferred.choose())
-            except PortTakenError:
-                continue
-        return await self._launch(self._preferred.choose())
+        async with turn_to_start():
+            for _ in range(_PORT_ATTEMPTS - 1):
+                try:
+                    return await self._launch(self._preferred.choose())
+                except PortTakenError:
+                    continue
+            return await self._launch(self._preferred.choose())
 
     async def _launch(self, ports: Ports) -> None:
         assert self._lock is not None

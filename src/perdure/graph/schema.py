@@ -1,4 +1,4 @@
-"""What a graph's schemas say: the types its payloads may hold, and whether an input fits.
+"""What a graph's schemas and functions say about the types that its payloads may hold.
 
 Side: both.
 """
@@ -15,9 +15,8 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel
 
 from perdure._compat import Pregel, RunnableCallable, RunnableSeq
-from perdure.errors import InputInvalid
 
-__all__ = ["check_input", "graph_modules", "graph_types"]
+__all__ = ["graph_modules", "graph_types"]
 
 _NOT_THE_USERS = frozenset(
     {
@@ -104,36 +103,3 @@ def _data_classes(module: str) -> Iterator[type]:
             or (issubclass(value, tuple) and hasattr(value, "_fields"))
         ):
             yield value
-
-
-def check_input(graph: Pregel[Any, Any, Any, Any], name: str, value: Any) -> None:
-    """Refuse an input that cannot start the graph, before anything is started.
-
-    Raises:
-        InputInvalid: naming the graph, the field and what it expects.
-    """
-    if value is None:
-        raise InputInvalid(f"graph {name!r} needs an input; its fields: {_fields(graph)}")
-    if not isinstance(value, dict):
-        return
-    known = set(graph.get_input_jsonschema().get("properties", ()))
-    if known and not known & set(value):
-        got = ", ".join(repr(key) for key in value) or "an empty object"
-        raise InputInvalid(
-            f"the input fits nothing in graph {name!r}: got {got}; its fields: {_fields(graph)}"
-        )
-    try:
-        graph.get_input_schema().model_validate(value)
-    except ValueError as error:
-        first = str(error).splitlines()
-        where = " ".join(line.strip() for line in first[1:3])
-        raise InputInvalid(
-            f"the input does not fit graph {name!r}: {where}; its fields: {_fields(graph)}"
-        ) from error
-
-
-def _fields(graph: Pregel[Any, Any, Any, Any]) -> str:
-    schema = graph.get_input_jsonschema()
-    properties: dict[str, Any] = schema.get("properties", {})
-    required = set(schema.get("required", ()))
-    return ", ".join(f"{field}{'' if field in required else '?'}" for field in properties) or "one value"
