@@ -43,16 +43,18 @@ from langgraph._internal._constants import (
     INTERRUPT,
     NS_END,
     NS_SEP,
+    PREVIOUS,
     RESUME,
     TASKS,
 )
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
 from langgraph._internal._scratchpad import PregelScratchpad
 from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[reportPrivateUsage]
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
-from langgraph.pregel._write import ChannelWrite
+from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 
 __all__ = [
     "CONF",
@@ -74,10 +76,12 @@ __all__ = [
     "INTERRUPT",
     "NS_END",
     "NS_SEP",
+    "PREVIOUS",
     "REPLACED",
     "RESUME",
     "TASKS",
     "ChannelWrite",
+    "ChannelWriteEntry",
     "GraphBubbleUp",
     "GraphIds",
     "LazyAtomicCounter",
@@ -87,6 +91,7 @@ __all__ = [
     "PregelScratchpad",
     "RunnableCallable",
     "RunnableSeq",
+    "TaskFunction",
     "configurable",
     "graph_ids",
     "install",

@@ -10,8 +10,7 @@ Temporal could not store. Not guaranteed: that a node runs once; an attempt whos
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -20,12 +19,14 @@ from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from perdure._compat import ParentCommand, set_config_context
+from perdure._compat import ParentCommand, PregelNode, set_config_context
 from perdure.activities.failure import node_failure
+from perdure.activities.heartbeat import Heartbeats, remembered
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import fetch_input
+from perdure.activities.tasks import as_graph, graph_input, needs_tasks
 from perdure.contract import names
-from perdure.contract.node import NodeCall
+from perdure.contract.node import NodeCall, NodeInput
 from perdure.errors import PayloadError, PayloadTooLarge
 from perdure.graph.inputs import LiveInputs
 from perdure.graph.mirror import find_node
@@ -44,22 +45,31 @@ class NodeActivities:
     @activity.defn(name=names.RUN_NODE)
     async def run_node(self, call: NodeCall) -> RawValue:
         graph = node = None
+        heartbeats = Heartbeats()
         try:
-            async with _heartbeats():
+            async with heartbeats.beating():
                 graph, node = find_node(self._registry.graph(call.graph), call.path)
-                node_input = await fetch_input(call, self._inputs)
-                scope = AttemptScope(self._registry.graph(call.graph), graph, node, node_input)
-                outcome = await _attempt(node.bound, scope, node_input.value)
+                given = remembered(await fetch_input(call, self._inputs))
+                scope = AttemptScope(self._registry.graph(call.graph), graph, node, given)
+                heartbeats.memory = scope.nested
+                outcome = await _attempt(_body(call, graph, node, given), scope)
                 return RawValue(_encode(outcome, call))
         except Exception as error:
             raise node_failure(error, call, graph=graph, node=node) from error
 
 
-async def _attempt(bound: Any, scope: AttemptScope, value: Any) -> dict[str, Any]:
+def _body(call: NodeCall, graph: Any, node: PregelNode, given: NodeInput) -> Callable[[Any], Awaitable[Any]]:
+    if needs_tasks(graph, node):
+        alone = as_graph(call.path[-1], node)
+        return lambda config: alone.ainvoke(graph_input(given.value, given.previous), config)
+    return lambda config: node.bound.ainvoke(given.value, config)
+
+
+async def _attempt(body: Callable[[Any], Awaitable[Any]], scope: AttemptScope) -> dict[str, Any]:
     """What the node did, as data; keys that have nothing to say are left out."""
     outcome: dict[str, Any] = {}
     try:
-        output = await _in_context(bound, value, scope.config)
+        output = await _in_context(body, scope.config)
         if output is not None:
             outcome["output"] = output
     except GraphInterrupt as stop:
@@ -71,9 +81,12 @@ async def _attempt(bound: Any, scope: AttemptScope, value: Any) -> dict[str, Any
     return {key: entry for key, entry in outcome.items() if key == "output" or entry}
 
 
-async def _in_context(bound: Any, value: Any, config: RunnableConfig) -> Any:
+async def _in_context(body: Callable[[Any], Awaitable[Any]], config: RunnableConfig) -> Any:
+    async def run() -> Any:
+        return await body(config)
+
     with set_config_context(config) as context:
-        return await asyncio.create_task(bound.ainvoke(value, config), context=context)
+        return await asyncio.create_task(run(), context=context)
 
 
 def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
@@ -97,23 +110,3 @@ def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
 
 def _entries(output: Any) -> list[tuple[str, Any]]:
     return [(str(key), value) for key, value in output.items()] if isinstance(output, dict) else []
-
-
-@asynccontextmanager
-async def _heartbeats() -> AsyncGenerator[None]:
-    """Tell the server that this attempt is alive, four times within the time after which it would be taken for dead."""
-    limit = activity.info().heartbeat_timeout
-    if limit is None:
-        yield
-        return
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(limit.total_seconds() / 4)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()

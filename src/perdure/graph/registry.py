@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from langgraph.errors import NodeError
+from langgraph.func import entrypoint
 
 from perdure._compat import Pregel
 from perdure.contract.thread import SavedCheckpoint
@@ -38,7 +39,11 @@ class GraphRegistry:
             self._graphs[name] = graph
         self._mirrors = {name: mirror(graph) for name, graph in self._graphs.items()}
         self.types = TypeRegistry.discover(
-            SavedCheckpoint, NodeError, *types, *(t for g in self._graphs.values() for t in graph_types(g))
+            SavedCheckpoint,
+            NodeError,
+            entrypoint.final,
+            *types,
+            *(t for g in self._graphs.values() for t in graph_types(g)),
         )
 
     def graph(self, name: str) -> AnyGraph:

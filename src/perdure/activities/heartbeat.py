@@ -1,0 +1,71 @@
+"""Heartbeats of an attempt, and the memory that they leave for the next one.
+
+Side: activities. A heartbeat says that the attempt is alive; it also carries the checkpoints of graphs and tasks that the
+node runs by itself, so that another attempt, in another process, goes on from there.
+
+Not guaranteed: that the last second is in it; and a memory over `_MOST_BYTES` is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from temporalio import activity
+
+from perdure._compat import CONF, CONFIG_KEY_RESUMING
+from perdure.contract.node import NodeInput
+from perdure.contract.thread import SavedCheckpoint
+from perdure.errors import PayloadError
+
+__all__ = ["Heartbeats", "remembered"]
+
+_MOST_BYTES = 500_000
+
+
+class Heartbeats:
+    """`memory` gives the checkpoints that the next attempt should have."""
+
+    def __init__(self) -> None:
+        self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncGenerator[None]:
+        """Beat four times within the time after which the attempt would be taken for dead, and once more if it fails."""
+        limit = activity.info().heartbeat_timeout
+        task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
+        try:
+            yield
+        except Exception:
+            self._send()
+            raise
+        finally:
+            if task is not None:
+                task.cancel()
+
+    async def _beat(self, seconds: float) -> None:
+        while True:
+            self._send()
+            await asyncio.sleep(seconds)
+
+    def _send(self) -> None:
+        memory = list(self.memory())
+        try:
+            small = not memory or len(activity.payload_converter().to_payload(memory).data) <= _MOST_BYTES
+        except PayloadError:
+            small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
+        if memory and small:
+            activity.heartbeat(memory)
+        else:
+            activity.heartbeat()
+
+
+def remembered(given: NodeInput) -> NodeInput:
+    """The input with what an earlier attempt left behind, which then goes on instead of starting again."""
+    details = activity.info().heartbeat_details
+    if not details or not isinstance(details[0], list):
+        return given
+    config = {**given.config, CONF: {**given.config[CONF], CONFIG_KEY_RESUMING: True}}
+    return replace(given, nested=details[0], config=config)
