@@ -24,6 +24,7 @@ import langgraph.pregel._messages as _pregel_messages
 import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
 from langchain_core.runnables import RunnableConfig
+from langgraph._internal._config import DEFAULT_RECURSION_LIMIT
 from langgraph._internal._constants import (
     CONF,
     CONFIG_KEY_CALL,
@@ -73,6 +74,7 @@ __all__ = [
     "CONFIG_KEY_TASK_ID",
     "CONFIG_KEY_THREAD_ID",
     "DEFAULT_BOUND",
+    "DEFAULT_RECURSION_LIMIT",
     "INTERRUPT",
     "NS_END",
     "NS_SEP",

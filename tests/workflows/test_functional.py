@@ -81,9 +81,10 @@ async def test_previous_and_final_on_a_kept_thread() -> None:
         return entrypoint.final(value=before, save=before + value)
 
     async with PerdureEnvironment.start({"total": total}) as env:
-        seen = []
-        for value in (1, 2, 3):
-            seen.append(await (await env.start("total", value, thread_id="t", keep_open=True)).result())
+        seen = [
+            await (await env.start("total", value, thread_id="t", keep_open=True)).result()
+            for value in (1, 2, 3)
+        ]
     assert seen == [0, 1, 3]
 
 

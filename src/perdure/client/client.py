@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -29,6 +29,10 @@ from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
 from perdure.errors import PayloadTooLarge, PerdureError
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
+
+
+# A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
+_TASK_TIMEOUT = timedelta(seconds=5)
 
 
 class ThreadBusy(PerdureError):
@@ -97,6 +101,7 @@ class PerdureClient:
                 self._sendable(replace(start, run=request), graph),
                 id=workflow_id,
                 task_queue=self.task_queue,
+                task_timeout=_TASK_TIMEOUT,
                 memo={"graph": graph, "keep_open": False},
                 static_summary=f"{graph}",
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -189,6 +194,7 @@ class PerdureClient:
             start,
             id=workflow_id,
             task_queue=self.task_queue,
+            task_timeout=_TASK_TIMEOUT,
             memo={"graph": start.graph, "keep_open": True},
             static_summary=start.graph,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

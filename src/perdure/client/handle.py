@@ -77,12 +77,13 @@ class RunHandle:
             TimeoutError: when `timeout` is given and over. RunFailed: when the run failed.
         """
         async with asyncio.timeout(None if timeout is None else timeout.total_seconds()):
-            while not await self._at_rest():  # noqa: ASYNC110 - another process is waited for
+            while (status := await self._status()) == "running":  # noqa: ASYNC110 - another process is waited for
                 await asyncio.sleep(poll.total_seconds())
-        state = await self.state()
-        if not state.interrupts and state.status == "failed":
+        if status in ("interrupted", "idle"):
+            return list((await self.state()).interrupts)
+        if status != "completed":
             await self.result()
-        return list(state.interrupts)
+        return []
 
     async def resume(self, answer: Any) -> list[str]:
         """Answer what waits: a mapping from interrupt id to answer, or the answer itself when just one waits.
@@ -113,15 +114,12 @@ class RunHandle:
         else:
             await self.handle.cancel()
 
-    async def _at_rest(self) -> bool:
-        """Whether the run waits or has ended, by what the server knows: a query would cost a worker a replay."""
+    async def _status(self) -> str:
+        """By what the server knows: a query would cost a worker a replay."""
         description = await self.handle.describe()
-        if description.status != WorkflowExecutionStatus.RUNNING:
-            return True
-        return thread_status(await description.memo(), description.typed_search_attributes) in (
-            "interrupted",
-            "idle",
-        )
+        if description.status in (None, WorkflowExecutionStatus.RUNNING):
+            return thread_status(await description.memo(), description.typed_search_attributes)
+        return description.status.name.lower()
 
 
 async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:

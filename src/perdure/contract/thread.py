@@ -73,6 +73,7 @@ class CarryOver:
     pending: list[PendingInterrupt] = field(default_factory=list[PendingInterrupt])
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
     asking: bool = False
+    stop_at_step: int | None = None
     queued: list[RunRequest] = field(default_factory=list[RunRequest])
     nested: dict[str, list[SavedCheckpoint]] = field(default_factory=dict[str, list[SavedCheckpoint]])
     calls: int = 0

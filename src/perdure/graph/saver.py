@@ -74,6 +74,12 @@ class LatestSaver(BaseCheckpointSaver[int]):
             for namespace, slot in self._slots.items()
         ]
 
+    @property
+    def step(self) -> int:
+        """The step of the root graph's latest checkpoint; -2, as LangGraph counts, when there is none."""
+        slot = self._slots.get("")
+        return -2 if slot is None else int(slot.metadata.get("step", -2))
+
     def put(
         self,
         config: RunnableConfig,

@@ -23,14 +23,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from langgraph.errors import GraphDrained
+from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import FailureError
 
-from perdure._compat import CONFIG_KEY_THREAD_ID, Pregel
+from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT, Pregel
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
@@ -78,6 +78,7 @@ class ThreadWorkflow:
         self._ends: dict[str, Any] = {}
         self._status: RunStatus = "running" if start.run or carry.run else "idle"
         self._error: str | None = None
+        self._stop_at_step = carry.stop_at_step
         self._graph: Pregel[Any, Any, Any, Any] | None = None
 
     @workflow.run
@@ -196,10 +197,12 @@ class ThreadWorkflow:
         """Run the graph until it ends, answering its interrupts as decisions and deadlines come in."""
         self._run = request
         step_input: Any = None if resume else request.input
+        resume = resume and not self._interrupts.asking
         while True:
             if not self._interrupts.asking:
                 self._set_status("running")
-                result = await self._step(request, step_input)
+                result = await self._step(request, step_input, resume=resume)
+                resume = False
                 self._interrupts.open(self._snapshot(), workflow.time())
                 if not self._interrupts.asking:
                     return result
@@ -207,13 +210,15 @@ class ThreadWorkflow:
             answers = await self._answers(request)
             step_input = None if answers is None else Command(resume=answers)
 
-    async def _step(self, request: RunRequest, step_input: Any) -> Any:
+    async def _step(self, request: RunRequest, step_input: Any, *, resume: bool) -> Any:
         self._control = RunControl()
+        config = self._config(request)
+        config["recursion_limit"] = self._limit(request, resume=resume)
         assert self._graph is not None
         with graph_scope():
             return await self._graph.ainvoke(
                 step_input,
-                self._config(request),
+                config,
                 context=request.context,
                 durability="sync",
                 control=self._control,
@@ -234,6 +239,22 @@ class ThreadWorkflow:
             except TimeoutError:
                 self._interrupts.expire(workflow.time())
         return self._interrupts.take()
+
+    def _limit(self, request: RunRequest, *, resume: bool) -> int:
+        """The recursion limit; what is left of it when a Pregel run goes on after continuing as new."""
+        assert self._graph is not None
+        own = (self._graph.config or {}).get("recursion_limit", DEFAULT_RECURSION_LIMIT)
+        limit = int(request.config.get("recursion_limit", own))
+        if resume and self._stop_at_step is not None:
+            # As PregelLoop counts: it starts at the saved step + 1, and stops at its start + limit + 1.
+            left = self._stop_at_step - self._saver.step - 2
+            if left < 1:
+                raise GraphRecursionError(
+                    f"Recursion limit of {limit} reached without hitting a stop condition."
+                )
+            return left
+        self._stop_at_step = self._saver.step + 2 + limit
+        return limit
 
     def _config(self, request: RunRequest) -> Any:
         config = dict(request.config)
@@ -271,6 +292,7 @@ class ThreadWorkflow:
             pending=self._interrupts.pending,
             answers=self._interrupts.answers,
             asking=self._interrupts.asking,
+            stop_at_step=self._stop_at_step,
             queued=self._queued,
             nested=self._calls.nested,
             calls=self._calls.count,
@@ -297,7 +319,10 @@ class ThreadWorkflow:
             workflow.upsert_memo({"status": status, "pending": pending})
 
     def _state(self) -> ThreadState:
-        snapshot = self._snapshot() if self._graph is not None else None
+        try:
+            snapshot = self._snapshot() if self._graph is not None else None
+        except Exception:  # noqa: BLE001 - writes that failed the run fail here again; the rest can still be told
+            snapshot = None
         return ThreadState(
             graph=self._start.graph,
             status=self._status,
