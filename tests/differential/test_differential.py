@@ -83,7 +83,7 @@ def compare(spec: Graph, carry_every: int) -> None:
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(graphs())
 def test_random_graphs_replayed_at_every_task(spec: Graph) -> None:
     compare(spec, carry_every=0)
