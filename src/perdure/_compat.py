@@ -27,7 +27,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph._internal._config import DEFAULT_RECURSION_LIMIT
 from langgraph._internal._constants import (
     CONF,
-    CONFIG_KEY_CALL,
     CONFIG_KEY_CHECKPOINT_ID,
     CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
@@ -41,16 +40,14 @@ from langgraph._internal._constants import (
     CONFIG_KEY_SEND,
     CONFIG_KEY_TASK_ID,
     CONFIG_KEY_THREAD_ID,
-    INTERRUPT,
     NS_END,
     NS_SEP,
     PREVIOUS,
-    RESUME,
     TASKS,
 )
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
 from langgraph._internal._scratchpad import PregelScratchpad
-from langgraph.errors import GraphBubbleUp, ParentCommand
+from langgraph.errors import ParentCommand
 from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[reportPrivateUsage]
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
@@ -59,7 +56,6 @@ from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 
 __all__ = [
     "CONF",
-    "CONFIG_KEY_CALL",
     "CONFIG_KEY_CHECKPOINTER",
     "CONFIG_KEY_CHECKPOINT_ID",
     "CONFIG_KEY_CHECKPOINT_MAP",
@@ -75,16 +71,13 @@ __all__ = [
     "CONFIG_KEY_THREAD_ID",
     "DEFAULT_BOUND",
     "DEFAULT_RECURSION_LIMIT",
-    "INTERRUPT",
     "NS_END",
     "NS_SEP",
     "PREVIOUS",
     "REPLACED",
-    "RESUME",
     "TASKS",
     "ChannelWrite",
     "ChannelWriteEntry",
-    "GraphBubbleUp",
     "GraphIds",
     "LazyAtomicCounter",
     "ParentCommand",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.managed import RemainingSteps
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 from typing_extensions import TypedDict
@@ -152,6 +154,31 @@ async def test_pydantic_state_and_a_subgraph_as_a_node() -> None:
     async with PerdureEnvironment.start({"g": graph}) as env:
         result = await (await env.start("g", {"total": 1.0})).result()
     assert result == await graph.ainvoke({"total": 1.0}) == {"total": 6.0, "notes": ["priced", "checked 6.0"]}
+
+
+async def test_dataclass_state_managed_values_and_deferred_nodes() -> None:
+    @dataclass
+    class State:
+        log: Annotated[list[Any], operator.add] = field(default_factory=list)
+        left: RemainingSteps = 0
+
+    def look(state: State) -> dict[str, Any]:
+        assert isinstance(state, State)
+        return {"log": [state.left]}
+
+    builder = StateGraph(State)
+    builder.add_node("look", look)
+    builder.add_node("second", lambda state: {"log": ["second"]})
+    builder.add_node("last", lambda state: {"log": [len(state.log)]}, defer=True)
+    builder.add_edge(START, "look")
+    builder.add_edge(START, "last")
+    builder.add_edge("look", "second")
+    graph = builder.compile()
+    async with PerdureEnvironment.start({"g": graph}) as env:
+        run = await env.start("g", {"log": ["in"]}, config={"recursion_limit": 10})
+        result = await run.result()
+    assert result == await graph.ainvoke({"log": ["in"]}, {"recursion_limit": 10})
+    assert result["log"][-2:] == ["second", 3]
 
 
 async def test_a_node_that_changes_its_input_in_place_changes_nothing_else() -> None:

@@ -103,7 +103,7 @@ class PerdureClient:
                 task_queue=self.task_queue,
                 task_timeout=_TASK_TIMEOUT,
                 memo={"graph": graph, "keep_open": False},
-                static_summary=f"{graph}",
+                static_summary=graph,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             )
         except WorkflowAlreadyStartedError as error:

@@ -101,6 +101,3 @@ class LiveInputs:
             nested=copy.deepcopy(live.nested),
             channels=snapshot(live.channels),
         )
-
-    def __len__(self) -> int:
-        return len(self._inputs)
