@@ -1,0 +1,1 @@
+"""A purchase agent and the three services that it changes: inventory, payments and shipping."""
