@@ -115,7 +115,7 @@ class CommandLine:
 
 
 def clean_env(**extra: str) -> dict[str, str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("TEMPORAL_")}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("TEMPORAL_", "PERDURE_"))}
     # Nobody's own configuration file.
     return {**env, "TEMPORAL_CONFIG_FILE": "/dev/null", "NO_COLOR": "1", "COLUMNS": "100", **extra}
 

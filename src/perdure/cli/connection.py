@@ -1,6 +1,7 @@
 """From the global options to a project and a connected client. Side: cli.
 
 The address: `--address` ▸ `TEMPORAL_ADDRESS` or a profile ▸ the dev server of this project's `.perdure` folder ▸ localhost:7233.
+Large payloads: `PERDURE_PAYLOADS` ▸ the `.perdure` folder, where its dev server or no server in particular is meant ▸ nowhere.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from perdure.cli.settings import Settings
 from perdure.client import PerdureClient
 from perdure.client.connect import connect_temporal
 from perdure.devserver import running
+from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ConfigError
 from perdure.graph.project import Project, find_config, load_project
+from perdure.payloads.limits import PAYLOADS_VARIABLE
 
 __all__ = [
     "Target",
     "find_project",
     "open_client",
     "open_temporal",
+    "payloads_of",
     "pollers",
     "server_directory",
     "target_of",
@@ -86,6 +90,22 @@ def _configured_address(profile: str | None) -> str | None:
         raise ConfigError(f"Temporal's client configuration cannot be read: {error}") from error
 
 
+def payloads_of(settings: Settings, project: Project | None) -> str | None:
+    """Where large payloads are kept, as a setting; `None` leaves it to the environment."""
+    if os.environ.get(PAYLOADS_VARIABLE):
+        return None
+    directory = ServerDirectory(server_directory(project))
+    address = settings.address or _configured_address(settings.profile)
+    info = directory.running()
+    if address is not None and (info is None or _resolved(address) != _resolved(info.address)):
+        return None
+    return directory.payloads(in_memory=info is not None and info.database is None).as_uri()
+
+
+def _resolved(address: str) -> str:
+    return address.replace("localhost:", "127.0.0.1:")
+
+
 async def open_temporal(
     settings: Settings,
     project: Project | None,
@@ -96,7 +116,12 @@ async def open_temporal(
     """Raises ServerUnreachable when nothing answers (within `wait`)."""
     target = target_of(settings, project)
     return await connect_temporal(
-        target.address, namespace=target.namespace, profile=settings.profile, plugins=plugins, wait=wait
+        target.address,
+        namespace=target.namespace,
+        profile=settings.profile,
+        plugins=plugins,
+        payloads=payloads_of(settings, project),
+        wait=wait,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -20,13 +21,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from perdure.cli.connection import find_project, server_directory
+from perdure.cli.connection import find_project, payloads_of, server_directory
 from perdure.cli.console import stderr
 from perdure.cli.settings import OK, USAGE, Settings
 from perdure.contract import names
 from perdure.devserver import DevServer, DevServerError, running
+from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ConfigError
 from perdure.graph.project import CONFIG_NAME, Project, load_project
+from perdure.payloads.limits import PAYLOADS_VARIABLE
+from perdure.storage.store import STORE_VARIABLE
 
 __all__ = ["DevOptions", "dev"]
 
@@ -74,6 +78,8 @@ async def dev(settings: Settings, options: DevOptions) -> int:
             for task in reversed(tasks):
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        if options.in_memory:
+            _forget(ServerDirectory(directory).payloads(in_memory=True))
     return OK
 
 
@@ -91,11 +97,18 @@ def _clean(directory: Path) -> None:
         raise ConfigError(f"a dev server runs in {str(directory)!r}: stop it before --clean")
     for file in directory.glob("temporal.db*"):
         file.unlink()
+    _forget(ServerDirectory(directory).payloads(in_memory=False))
+
+
+def _forget(payloads: Path) -> None:
+    if payloads.exists():
+        shutil.rmtree(payloads)
 
 
 def _banner(console: Console, server: DevServer, project: Project | None, settings: Settings) -> None:
     rows = [("Temporal", server.address), ("Web UI", server.ui_url)]
     rows.append(("data", str(server.database) if server.database else "in memory: gone when this ends"))
+    rows.append(("payloads", os.environ.get(PAYLOADS_VARIABLE) or str(payloads_of(settings, project))))
     if project is not None:
         rows.append(("graphs", ", ".join(project.graphs)))
     rows.append(("task queue", settings.task_queue))
@@ -134,6 +147,8 @@ async def _keep_worker(address: str, project: Project, settings: Settings, conso
 
 
 async def _run_worker(address: str, project: Project, settings: Settings) -> int:
+    info = running(server_directory(project))
+    in_memory = {STORE_VARIABLE: "memory"} if info is not None and info.database is None else {}
     command = [sys.executable, "-m", "perdure.cli", "--config", str(project.file), "--address", address]
     command += ["--task-queue", settings.task_queue, *(["--debug"] if settings.debug else [])]
     command += ["--namespace", settings.namespace] if settings.namespace else []
@@ -141,6 +156,7 @@ async def _run_worker(address: str, project: Project, settings: Settings) -> int
         *command,
         "worker",
         "--tied",
+        env={**in_memory, **os.environ},
         stdin=asyncio.subprocess.PIPE,
         # A Ctrl-C at the terminal is for this process, which stops the worker first and the server then.
         start_new_session=True,

@@ -10,12 +10,14 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
-from perdure.cli.connection import find_project, open_temporal, target_of
+from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.settings import OK, Settings
 from perdure.cli.worker_log import log_to_stderr
+from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ServerUnreachable
 from perdure.graph.project import Project, load_project
+from perdure.storage.store import STORE_VARIABLE, StoreSetting
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
@@ -36,7 +38,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    plugin = PerdurePlugin(await project.aload())
+    plugin = PerdurePlugin(await project.aload(), store=await _store(project))
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:
@@ -58,6 +60,16 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         stop=stop,
     )
     return OK
+
+
+async def _store(project: Project) -> StoreSetting:
+    """`PERDURE_STORE`, else a file in the project's data directory; with what `langgraph.json` says of it."""
+    url = None
+    if not os.environ.get(STORE_VARIABLE):
+        directory = ServerDirectory(server_directory(project))
+        directory.prepare()
+        url = f"sqlite://{directory.store.as_posix()}"
+    return StoreSetting(url, index=await project.aload_index(), ttl=project.store.get("ttl"))
 
 
 async def _connect(settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta) -> Client:

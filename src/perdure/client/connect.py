@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import temporalio.client
 from temporalio.client import Client
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, ExternalStorage
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError
 
@@ -22,6 +23,7 @@ from perdure.client.client import PerdureClient
 from perdure.contract import names
 from perdure.errors import ConfigError, ServerUnreachable
 from perdure.payloads import TypeRegistry, data_converter
+from perdure.storage.external import external_storage
 
 __all__ = ["connect", "connect_temporal"]
 
@@ -34,6 +36,7 @@ async def connect(
     config_file: str | Path | None = None,
     task_queue: str = names.DEFAULT_TASK_QUEUE,
     plugins: Sequence[temporalio.client.Plugin] = (),
+    payloads: str | ExternalStorage | None = None,
     wait: timedelta | None = None,
 ) -> PerdureClient:
     """Connect to Temporal. What is not given here comes from Temporal's own environment configuration: `TEMPORAL_ADDRESS`,
@@ -47,13 +50,21 @@ async def connect(
         config_file: the TOML file; default Temporal's own place for it.
         task_queue: where the workers of the graphs listen.
         plugins: usually the `PerdurePlugin` that has the graphs.
+        payloads: where large payloads are kept, the same as for the workers: "file:///folder", "s3://bucket/prefix",
+            "none", or an `ExternalStorage`; default: what the plugin says, else `PERDURE_PAYLOADS`.
         wait: go on trying for this long while no server answers (a worker that starts before its server).
 
     Raises:
         ServerUnreachable: when nothing answers. ConfigError: when the configuration cannot be read.
     """
     client = await connect_temporal(
-        address, namespace=namespace, profile=profile, config_file=config_file, plugins=plugins, wait=wait
+        address,
+        namespace=namespace,
+        profile=profile,
+        config_file=config_file,
+        plugins=plugins,
+        payloads=payloads,
+        wait=wait,
     )
     return PerdureClient(client, task_queue=task_queue)
 
@@ -65,6 +76,7 @@ async def connect_temporal(
     profile: str | None = None,
     config_file: str | Path | None = None,
     plugins: Sequence[temporalio.client.Plugin] = (),
+    payloads: str | ExternalStorage | None = None,
     wait: timedelta | None = None,
 ) -> Client:
     """As `connect`, for those who need Temporal's client."""
@@ -75,7 +87,9 @@ async def connect_temporal(
         options["namespace"] = namespace
     options.setdefault("target_host", "localhost:7233")
     if not plugins:
-        options["data_converter"] = _showing()
+        options["data_converter"] = _showing(external_storage(payloads))
+    elif payloads is not None:
+        options["data_converter"] = DataConverter(external_storage=external_storage(payloads))
     give_up = asyncio.get_running_loop().time() + (wait.total_seconds() if wait else 0.0)
     while True:
         try:
@@ -98,8 +112,8 @@ def _options(profile: str | None, config_file: str | Path | None) -> dict[str, A
         raise ConfigError(f"Temporal's client configuration cannot be read: {_first_line(error)}") from error
 
 
-def _showing() -> DataConverter:
-    return data_converter(TypeRegistry(), lenient=True)
+def _showing(storage: ExternalStorage) -> DataConverter:
+    return replace(data_converter(TypeRegistry(), lenient=True), external_storage=storage)
 
 
 def _first_line(error: BaseException) -> str:

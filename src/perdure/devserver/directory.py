@@ -56,8 +56,13 @@ class ServerDirectory:
         self.path = path.absolute()
         self.database = self.path / "temporal.db"
         self.log = self.path / "temporal.log"
+        self.store = self.path / "store.db"
         self.state = self.path / "server.json"
         self._lock_file = self.path / "server.lock"
+
+    def payloads(self, *, in_memory: bool) -> Path:
+        """The folder for large payloads; those of a server that keeps everything in memory go with it."""
+        return self.path / ("payloads-in-memory" if in_memory else "payloads")
 
     def prepare(self) -> None:
         """Create the folder, out of git's sight."""

@@ -1,7 +1,7 @@
 """A LangGraph project: what its `langgraph.json` says, and its graphs.
 
 Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Reads the keys
-`graphs`, `env` and `dependencies`; every other key (`python_version`, `store`, `auth`, `http`, ...) is other tools' business.
+`graphs`, `env`, `dependencies` and `store`; every other key (`python_version`, `auth`, `http`, ...) is other tools' business.
 
 | what the attribute is                                      | taken as                                        |
 |------------------------------------------------------------|-------------------------------------------------|
@@ -70,6 +70,7 @@ class Project:
     graphs: Mapping[str, GraphSpec]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     import_paths: tuple[Path, ...] = ()
+    store: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:
@@ -104,6 +105,17 @@ class Project:
             loaded[spec.name] = await _graph_of(module, spec, self.root)
         return loaded
 
+    async def aload_index(self) -> dict[str, Any] | None:
+        """The `index` of the `store` section, its `embed` imported if it is a place in code. Raises GraphLoadError."""
+        index: dict[str, Any] = self.store.get("index") or {}
+        embed = index.get("embed")
+        if not isinstance(embed, str) or ".py:" not in embed:
+            return index or None
+        _add_paths(self.import_paths)
+        spec = _spec("store.index.embed", embed, self.file)
+        module = await asyncio.to_thread(_import, spec, self.root)
+        return {**index, "embed": _attribute(module, spec)}
+
 
 def find_config(start: Path) -> Path | None:
     """The nearest `langgraph.json` of `start` and the folders above it."""
@@ -133,6 +145,7 @@ def load_project(path: Path | None = None) -> Project:
         graphs=_specs(data.get("graphs"), file),
         env=_env(data.get("env"), file),
         import_paths=_import_paths(data.get("dependencies"), file),
+        store=_store(data.get("store"), file),
     )
 
 
@@ -186,6 +199,13 @@ def _env(env: Any, file: Path) -> dict[str, str]:
             f"{file}: 'env' names {env!r}, and there is no such file: make it, or remove the key"
         )
     return {key: value for key, value in dotenv_values(path).items() if value is not None}
+
+
+def _store(store: Any, file: Path) -> dict[str, Any]:
+    options = cast("dict[str, Any]", store or {})
+    if not isinstance(options, dict) or not all(isinstance(value, dict) for value in options.values()):
+        raise ConfigError(f"{file}: 'store' must be an object of objects: 'index', 'ttl' or both")
+    return options
 
 
 def _import_paths(dependencies: Any, file: Path) -> tuple[Path, ...]:
@@ -317,7 +337,7 @@ def _shown(file: Path, root: Path) -> str:
 # -- from a module's attribute to a graph --------------------------------------------------------------------------------
 
 
-async def _graph_of(module: ModuleType, spec: GraphSpec, root: Path) -> AnyGraph:
+def _attribute(module: ModuleType, spec: GraphSpec) -> Any:
     value: Any = module
     for part in spec.attribute.split("."):
         if not hasattr(value, part):
@@ -325,6 +345,11 @@ async def _graph_of(module: ModuleType, spec: GraphSpec, root: Path) -> AnyGraph
                 f"graph {spec.name!r}: {spec.source!r} has no {spec.attribute!r}{_others(module)}"
             )
         value = getattr(value, part)
+    return value
+
+
+async def _graph_of(module: ModuleType, spec: GraphSpec, root: Path) -> AnyGraph:
+    value = _attribute(module, spec)
     if isinstance(value, (Pregel, StateGraph)) or not callable(value) or inspect.isclass(value):
         return _compiled(value, spec, root, "is")
     arguments = _factory_arguments(value, spec)

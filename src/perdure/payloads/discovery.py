@@ -96,4 +96,7 @@ def _named_by(hint: Any) -> Iterable[Any]:
 
 
 def _arguments_of_model(tp: type) -> Iterable[Any]:
-    return tp.__pydantic_generic_metadata__["args"] if issubclass(tp, BaseModel) else ()
+    # BaseModel itself (LangGraph's Runtime names it in a bound) has no such metadata.
+    if not issubclass(tp, BaseModel) or tp is BaseModel:
+        return ()
+    return tp.__pydantic_generic_metadata__["args"]

@@ -14,7 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from temporalio.client import Client
+from temporalio.converter import ExternalStorage
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -23,6 +26,7 @@ from perdure.client.connect import connect_temporal
 from perdure.client.handle import RunHandle
 from perdure.contract import names
 from perdure.devserver import DevServer, find_test_server
+from perdure.storage.store import StoreSetting
 from perdure.worker.plugin import PerdurePlugin
 
 __all__ = ["PerdureEnvironment"]
@@ -61,6 +65,8 @@ class PerdureEnvironment:
         types: Iterable[type] = (),
         carry_every: int = 0,
         worker: bool = True,
+        payloads: str | ExternalStorage | None = None,
+        store: str | StoreSetting | BaseStore | None = None,
     ) -> AsyncGenerator[PerdureEnvironment]:
         """Start a server and a worker; stop both at the end.
 
@@ -78,10 +84,14 @@ class PerdureEnvironment:
             types: see `PerdurePlugin`.
             carry_every: continue as new after that many node calls (0: when Temporal suggests it).
             worker: `False` starts no worker (for tests that bring their own).
+            payloads: see `PerdurePlugin`; default: a temporary folder.
+            store: see `PerdurePlugin`; default: a new LangGraph `InMemoryStore`.
         """
-        plugin = PerdurePlugin(graphs, types=types)
         task_queue = f"perdure-test-{uuid.uuid4().hex[:8]}"
         async with AsyncExitStack() as stack:
+            if payloads is None:
+                payloads = Path(stack.enter_context(TemporaryDirectory(prefix="perdure-"))).as_uri()
+            plugin = PerdurePlugin(graphs, types=types, payloads=payloads, store=store or InMemoryStore())
             server = await stack.enter_async_context(_server(plugin, time_skipping=time_skipping))
             env = cls(server, plugin, task_queue=task_queue, carry_every=carry_every)
             if worker:

@@ -13,14 +13,17 @@ Without graphs it is what library mode needs: `await run_graph(...)` in your own
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from temporalio.converter import DataConverter
+from langgraph.store.base import BaseStore
+from temporalio.converter import DataConverter, ExternalStorage
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
     Interceptor,
+    ReplayerConfig,
+    Worker,
     WorkerConfig,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
@@ -29,13 +32,24 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from perdure import _compat
+from perdure.activities.effects import EffectActivities
+from perdure.activities.lending import Lending
 from perdure.activities.run_node import NodeActivities
+from perdure.activities.run_task import TaskActivities
+from perdure.activities.task_mail import TaskNotices
 from perdure.errors import ConfigError
+from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.schema import graph_modules
 from perdure.payloads import TypeRegistry, payload_converter_class
+from perdure.storage.external import check_storage, external_storage, size_limit
+from perdure.storage.store import StoreSetting, WorkerStore
+from perdure.worker.sandbox import ThreadSandbox
+from perdure.worker.slots import lend_slots
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
+from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
+from perdure.workflows.task_calls import EXTERN_TELL_TASK
 from perdure.workflows.thread import EXTERN_GRAPH, ThreadWorkflow
 
 __all__ = ["PerdurePlugin"]
@@ -71,26 +85,48 @@ class PerdurePlugin(SimplePlugin):
     Args:
         graphs: compiled graphs by name. They are never changed.
         types: classes that payloads may hold beyond those that the graphs' annotations name.
+        effects: functions and tools with `@effect` that the graphs call in a roundabout way; those that nodes and tools
+            name are found.
         live_inputs: how many node inputs the worker keeps in memory for its own activities; any other input is asked of
             the workflow.
+        payloads: where payloads over 256 KiB are kept: "file:///folder", "s3://bucket/prefix", "none", or an
+            `ExternalStorage` of your own; default: the environment variable `PERDURE_PAYLOADS`. A client's own
+            `external_storage` wins.
+        store: the LangGraph store of graphs that have none: "sqlite:///folder/store.db", "postgresql://...", "none",
+            with more options as a `StoreSetting`, or a store of your own; default: the environment variable `PERDURE_STORE`.
     """
 
     def __init__(
-        self, graphs: Mapping[str, Any] | None = None, *, types: Iterable[type] = (), live_inputs: int = 1000
+        self,
+        graphs: Mapping[str, Any] | None = None,
+        *,
+        types: Iterable[type] = (),
+        effects: Iterable[Any] = (),
+        live_inputs: int = 1000,
+        payloads: str | ExternalStorage | None = None,
+        store: str | StoreSetting | BaseStore | None = None,
     ) -> None:
-        """Raises ConfigError for what is not a compiled graph."""
+        """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
         self.registry = GraphRegistry(graphs or {}, types=types)
         self._converter_class = payload_converter_class(self.registry.types)
+        self._payloads = external_storage(payloads)
+        self._store = WorkerStore(StoreSetting(store) if store is None or isinstance(store, str) else store)
         inputs = LiveInputs(capacity=live_inputs)
+        notices = TaskNotices()
+        self._lending = Lending()
+        index = EffectIndex((self.registry.graph(name) for name in self.registry), effects)
+        nodes = NodeActivities(
+            self.registry, inputs, self._store, notices=notices, lending=self._lending, effects=index
+        )
         hosted = len(self.registry) > 0
         super().__init__(
             "perdure",
             data_converter=self._data_converter,
             workflow_runner=self._workflow_runner,
             workflows=[ThreadWorkflow] if hosted else None,
-            activities=[NodeActivities(self.registry, inputs).run_node] if hosted else None,
-            interceptors=[_GraphExterns(self.registry, inputs)],
+            activities=_activities(nodes, index) if hosted else None,
+            interceptors=[_GraphExterns(self.registry, inputs, notices)],
         )
 
     @property
@@ -99,47 +135,87 @@ class PerdurePlugin(SimplePlugin):
         return self.registry.types
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Raises ConfigError when the client has another plugin, or when payloads or store cannot be used."""
         config = super().configure_worker(config)
-        if len(self.registry) > 0:
-            self._check_converter(config)
+        client = config.get("client")
+        if len(self.registry) > 0 and client is not None:
+            self._check_converter(client.data_converter)
+            check_storage(client.data_converter.external_storage)
+            self._store.check()
+            limit = _PayloadLimit(size_limit(client.data_converter))
+            config["interceptors"] = [*config.get("interceptors", ()), limit]
+            lend_slots(config, self._lending)
             config["sticky_queue_schedule_to_start_timeout"] = _STICKY_TIMEOUT
             config["max_heartbeat_throttle_interval"] = _HEARTBEAT_THROTTLE
         return config
 
-    def _check_converter(self, config: WorkerConfig) -> None:
-        client = config.get("client")
-        if client is not None and client.data_converter.payload_converter_class is not self._converter_class:
+    def configure_replayer(self, config: ReplayerConfig) -> ReplayerConfig:
+        config = super().configure_replayer(config)
+        limit = size_limit(config.get("data_converter") or DataConverter.default)
+        config["interceptors"] = [*config.get("interceptors", ()), _PayloadLimit(limit)]
+        return config
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        async with self._store.opened():
+            await super().run_worker(worker, next)
+
+    def _check_converter(self, converter: DataConverter) -> None:
+        if converter.payload_converter_class is not self._converter_class:
             raise ConfigError(
                 "the worker has a PerdurePlugin with graphs but its client has not: pass the same plugin to "
                 "Client.connect(..., plugins=[plugin]) (messages would lose their types otherwise)"
             )
 
     def _data_converter(self, existing: DataConverter | None) -> DataConverter:
+        existing = existing or DataConverter.default
         return dataclasses.replace(
-            existing or DataConverter.default, payload_converter_class=self._converter_class
+            existing,
+            payload_converter_class=self._converter_class,
+            external_storage=existing.external_storage or self._payloads,
         )
 
     def _workflow_runner(self, existing: WorkflowRunner | None) -> WorkflowRunner:
         runner = existing or SandboxedWorkflowRunner()
         if not isinstance(runner, SandboxedWorkflowRunner):
             return runner
+        if type(runner) is SandboxedWorkflowRunner:
+            runner = ThreadSandbox(runner.restrictions, runner.runner_class)
         modules = {module for name in self.registry for module in graph_modules(self.registry.graph(name))}
         restrictions = runner.restrictions.with_passthrough_modules(*_PASSED_THROUGH, *sorted(modules))
         return dataclasses.replace(runner, restrictions=restrictions)
 
 
+def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[..., Any]]:
+    effects = EffectActivities(nodes, index)
+    return [nodes.run_node, TaskActivities(nodes).run_task, effects.run_effect, effects.run_undo]
+
+
 class _GraphExterns(Interceptor):
     """Hands the sandboxed thread workflow this worker's graphs and inputs. It intercepts nothing."""
 
-    def __init__(self, registry: GraphRegistry, inputs: LiveInputs) -> None:
+    def __init__(self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices) -> None:
         self._externs: Mapping[str, Callable[..., Any]] = {
             EXTERN_GRAPH: registry.mirror,
             EXTERN_PUT_INPUT: inputs.put,
             EXTERN_DROP_INPUT: inputs.drop,
+            EXTERN_TELL_TASK: notices.tell,
         }
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor] | None:
         input.unsafe_extern_functions.update(self._externs)
+        return None
+
+
+class _PayloadLimit(Interceptor):
+    """Tells the thread workflow how many bytes a payload may have. It intercepts nothing."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        input.unsafe_extern_functions.update({EXTERN_PAYLOAD_LIMIT: lambda: self._limit})
         return None

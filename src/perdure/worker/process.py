@@ -59,6 +59,7 @@ async def run_worker(
 
     Raises:
         RuntimeError: when the worker cannot go on, such as for a namespace that does not exist.
+        ConfigError: when payloads or store cannot be used.
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="perdure-node"))
@@ -77,7 +78,8 @@ async def run_worker(
             if on_ready is not None and not running.done():
                 on_ready()
             await _first(running, stopped)
-            await worker.shutdown()
+            if not running.done():
+                await worker.shutdown()
             await running
 
 

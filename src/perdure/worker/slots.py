@@ -1,0 +1,118 @@
+"""How many activities a worker runs at a time: as many as it is told, not counting attempts that wait for their tasks.
+
+Side: worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+
+from temporalio.worker import (
+    CustomSlotSupplier,
+    FixedSizeSlotSupplier,
+    SlotMarkUsedContext,
+    SlotPermit,
+    SlotReleaseContext,
+    SlotReserveContext,
+    WorkerConfig,
+    WorkerTuner,
+)
+
+from perdure.activities.lending import Lending
+
+__all__ = ["lend_slots"]
+
+_DEFAULT = 100  # Temporal's own
+
+
+def lend_slots(config: WorkerConfig, lending: Lending) -> None:
+    """Change a worker's limits into ones that know of `lending`. A tuner of the user's own is left as it is."""
+    if config.get("tuner") is not None:
+        return
+    config["tuner"] = WorkerTuner.create_composite(
+        workflow_supplier=FixedSizeSlotSupplier(
+            config.pop("max_concurrent_workflow_tasks", None) or _DEFAULT
+        ),
+        activity_supplier=ActivitySlots(config.pop("max_concurrent_activities", None) or _DEFAULT, lending),
+        local_activity_supplier=FixedSizeSlotSupplier(
+            config.pop("max_concurrent_local_activities", None) or _DEFAULT
+        ),
+        nexus_supplier=FixedSizeSlotSupplier(config.pop("max_concurrent_nexus_tasks", None) or _DEFAULT),
+    )
+
+
+class ActivitySlots(CustomSlotSupplier):
+    """`size` slots, and one more for each attempt that waits. When it goes on, it may be one too many for a while.
+
+    Temporal's core calls it from several threads, `reserve_slot` from the event loop alone.
+    """
+
+    def __init__(self, size: int, lending: Lending) -> None:
+        self._size = size
+        self._lending = lending
+        self._used = 0
+        self._lock = threading.Lock()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        lending.listen(self._hand_out)
+
+    async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
+        turn = asyncio.get_running_loop().create_future()
+        with self._lock:
+            self._waiting.append(turn)
+        self._hand_out()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._give_up(turn)
+            raise
+        return SlotPermit()
+
+    def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:
+        with self._lock:
+            if self._waiting or not self._is_free():
+                return None
+            self._used += 1
+        return SlotPermit()
+
+    def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
+        pass
+
+    def release_slot(self, ctx: SlotReleaseContext) -> None:
+        with self._lock:
+            self._used -= 1
+        self._hand_out()
+
+    def _is_free(self) -> bool:
+        return self._used < self._size + self._lending.count
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            while self._waiting and self._is_free():
+                turn = self._waiting.popleft()
+                loop = turn.get_loop()
+                if loop.is_closed():
+                    continue
+                self._used += 1
+                loop.call_soon_threadsafe(self._take, turn)
+
+    def _take(self, turn: asyncio.Future[None]) -> None:
+        if turn.done():
+            self._free()
+        else:
+            turn.set_result(None)
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return
+        # Handed out already. Cancelled before `_take` saw it, that frees it; after it, nobody else will.
+        if not turn.cancelled():
+            self._free()
+
+    def _free(self) -> None:
+        with self._lock:
+            self._used -= 1
+        self._hand_out()
