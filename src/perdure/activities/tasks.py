@@ -1,18 +1,22 @@
 """Nodes that call `@task` functions: they run as a one-node graph of their own inside the attempt.
 
-Side: activities. LangGraph's runner is what carries out tasks: it numbers them, runs them in parallel, retries them and
-remembers what each returned. A node that needs it gets it, with the attempt's saver underneath; where such a node stops at
-an interrupt, or its process dies, the tasks that had finished are not run again.
+Side: activities. LangGraph's runner numbers tasks, hands out their futures and remembers what each returned; a node that
+needs it gets it, with the attempt's saver underneath. Where a task's function runs: `perdure.activities.task_router`.
 
-Guaranteed after an interrupt: finished tasks are kept. After a crash or a failed attempt: those that a heartbeat has told
-of (about one a second). Not guaranteed: an activity of its own per task.
+Not seen: a task that a node reaches in a roundabout way, out of a list say; LangGraph then has nobody to call it by.
 """
 
 from __future__ import annotations
 
-import inspect
+import copy
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import run_in_executor
 from langgraph.channels import EphemeralValue, LastValue
 
 from perdure._compat import (
@@ -22,10 +26,10 @@ from perdure._compat import (
     Pregel,
     PregelNode,
     RunnableCallable,
-    TaskFunction,
 )
+from perdure.graph.task_functions import named_tasks
 
-__all__ = ["as_graph", "graph_input", "needs_tasks"]
+__all__ = ["as_graph", "graph_input", "in_own_thread", "needs_tasks"]
 
 _INPUT = "input"
 _OUTPUT = "output"
@@ -38,32 +42,19 @@ def needs_tasks(graph: Pregel[Any, Any, Any, Any], node: PregelNode) -> bool:
     bound = node.bound
     if not isinstance(bound, RunnableCallable):
         return False
-    return any(_names_a_task(function) for function in (bound.func, bound.afunc) if function is not None)
+    return any(named_tasks(function) for function in (bound.func, bound.afunc) if function is not None)
 
 
-def _names_a_task(function: Any) -> bool:
-    function = inspect.unwrap(getattr(function, "func", function))
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return False
-    seen = [function.__globals__.get(name) for name in code.co_names]
-    seen += [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
-    return any(isinstance(value, TaskFunction) for value in seen)
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
-
-
-def as_graph(name: str, node: PregelNode) -> Pregel[Any, Any, Any, Any]:
-    """A graph of this node's body alone: takes `graph_input(...)`, gives what the body returns."""
+def as_graph(name: str, node: PregelNode, body: Runnable[Any, Any]) -> Pregel[Any, Any, Any, Any]:
+    """A graph of one node alone: takes `graph_input(...)`, gives what the body returns."""
     writer = ChannelWrite([ChannelWriteEntry(_OUTPUT)])
     alone = PregelNode(
-        channels=_INPUT, triggers=[_INPUT], bound=node.bound, writers=[writer], metadata=node.metadata
+        channels=_INPUT,
+        triggers=[_INPUT],
+        bound=body,
+        writers=[writer],
+        metadata=node.metadata,
+        timeout=node.timeout,
     )
     return Pregel(
         nodes={name: alone},
@@ -75,3 +66,25 @@ def as_graph(name: str, node: PregelNode) -> Pregel[Any, Any, Any, Any]:
 
 def graph_input(value: Any, previous: Any) -> dict[str, Any]:
     return {_INPUT: value, PREVIOUS: previous}
+
+
+def in_own_thread(bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """The same body; a sync one in a thread of its own. It waits there for its tasks: in the threads that all share,
+    enough of those waiting would leave none for the tasks."""
+    if not isinstance(bound, RunnableCallable) or bound.func is None or not _uses_shared_threads(bound.afunc):
+        return bound
+    twin = copy.copy(bound)
+    twin.afunc = partial(_call_in_thread, bound.func)
+    return twin
+
+
+def _uses_shared_threads(function: Any) -> bool:
+    return isinstance(function, partial) and function.func is run_in_executor
+
+
+async def _call_in_thread(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    executor = ThreadPoolExecutor(1, thread_name_prefix="perdure-tasks")
+    try:
+        return await run_in_executor(executor, copy_context().run, func, *args, **kwargs)
+    finally:
+        executor.shutdown(wait=False)

@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from temporalio.common import RetryPolicy
 
-__all__ = ["DEFAULT_RETRY", "LLM_RETRY", "TOOL_RETRY", "DurableOptions", "NodePolicy", "durable"]
+__all__ = [
+    "DEFAULT_RETRY",
+    "LLM_RETRY",
+    "TOOL_RETRY",
+    "UNDO_RETRY",
+    "DurableOptions",
+    "NodePolicy",
+    "durable",
+]
 
 METADATA_KEY = "perdure"
 
@@ -42,6 +50,14 @@ DEFAULT_RETRY = RetryPolicy(
 )
 """For a node that says nothing: 1 s, doubling, at most 30 s apart, 4 attempts."""
 
+UNDO_RETRY = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(minutes=5),
+    maximum_attempts=12,
+)
+"""For compensations: 1 s, doubling, at most 5 minutes apart, 12 attempts (some 25 minutes)."""
+
 RunIn = Literal["activity", "workflow"]
 
 
@@ -59,10 +75,13 @@ class DurableOptions:
 
 @dataclass(frozen=True)
 class NodePolicy:
-    """The resolved policy of one node. `explicit_retry` tells that the user, not a default, chose the retries."""
+    """The resolved policy of one node. `explicit_retry` tells that the user, not a default, chose the retries.
+
+    `timeout` is for one attempt of the node, `task_timeout` for one attempt of a `@task` that it calls."""
 
     retry: RetryPolicy = field(default_factory=lambda: DEFAULT_RETRY)
     timeout: timedelta = timedelta(minutes=10)
+    task_timeout: timedelta = timedelta(minutes=10)
     heartbeat: timedelta = timedelta(seconds=5)
     run_in: RunIn = "activity"
     task_queue: str | None = None

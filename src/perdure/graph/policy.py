@@ -28,8 +28,11 @@ from perdure.contract.policy import (
     NodePolicy,
 )
 
-__all__ = ["graph_retry_policies", "node_kind", "resolve_policy"]
+__all__ = ["graph_retry_policies", "node_kind", "resolve_policy", "temporal_retry"]
 
+_SLACK = timedelta(seconds=5)
+# An entrypoint mostly waits for its tasks, which have limits of their own.
+_ENTRYPOINT_TIMEOUT = timedelta(days=1)
 # LangChain's `create_agent` builds its model node from a closure of this name.
 _MODEL_FUNCTIONS = frozenset({"model_node", "amodel_node", "call_model", "acall_model"})
 
@@ -57,7 +60,8 @@ def graph_retry_policies(node: PregelNode, graph: Pregel[Any, Any, Any, Any]) ->
     return tuple(node.retry_policy or graph.retry_policy or ())
 
 
-def _from_graph_policies(policies: Sequence[GraphRetryPolicy]) -> RetryPolicy:
+def temporal_retry(policies: Sequence[GraphRetryPolicy]) -> RetryPolicy:
+    """What Temporal is told of LangGraph's policies; at least one."""
     # Temporal knows one policy per activity; which of several applies is decided where the exception is (the activity),
     # so this one allows for the most attempts and the activity says when to stop.
     first = policies[0]
@@ -81,9 +85,12 @@ def resolve_policy(node: PregelNode, graph: Pregel[Any, Any, Any, Any]) -> NodeP
     kind_retry = {"llm": LLM_RETRY, "tool": TOOL_RETRY}.get(node_kind(node.bound), DEFAULT_RETRY)
     policy = NodePolicy(retry=kind_retry)
     if policies := graph_retry_policies(node, graph):
-        policy = replace(policy, retry=_from_graph_policies(policies))
+        policy = replace(policy, retry=temporal_retry(policies))
+    if not hasattr(graph, "builder"):
+        policy = replace(policy, timeout=_ENTRYPOINT_TIMEOUT)
     if (limit := _run_timeout(node)) is not None:
-        policy = replace(policy, timeout=limit)
+        # The attempt itself keeps the limit, and says which one it was; this is for one that cannot.
+        policy = replace(policy, timeout=limit + _SLACK)
     options = (node.metadata or {}).get(METADATA_KEY)
     if not isinstance(options, DurableOptions):
         return policy
@@ -92,4 +99,6 @@ def resolve_policy(node: PregelNode, graph: Pregel[Any, Any, Any, Any]) -> NodeP
         for name in ("retry", "timeout", "heartbeat", "run_in", "task_queue", "summary")
         if (value := getattr(options, name)) is not None
     }
+    if options.timeout is not None:
+        declared["task_timeout"] = options.timeout
     return replace(policy, **declared, explicit_retry=options.retry is not None)

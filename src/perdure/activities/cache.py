@@ -1,0 +1,58 @@
+"""A node's results in the graph's cache, where its `cache_policy` asks for that.
+
+Side: activities. The cache is the user's (`compile(cache=...)`), in reach of every worker if it is one that several
+processes share. What is kept is the outcome as it goes into the history, so a hit is recorded like a result.
+
+Not kept: outcomes that ask (`interrupt`), and what a node that is a graph does: its own nodes run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from langgraph.cache.base import BaseCache
+from langgraph.types import CachePolicy
+from temporalio import activity
+from temporalio.api.common.v1 import Payload
+
+from perdure._compat import Pregel, PregelNode
+
+__all__ = ["NodeCache"]
+
+
+class NodeCache:
+    """For one call. Without a cache or a policy it never has anything and keeps nothing."""
+
+    def __init__(
+        self, cache: BaseCache[bytes] | None, key: tuple[tuple[str, ...], str], ttl: int | None
+    ) -> None:
+        self._cache = cache
+        self._key = key
+        self._ttl = ttl
+
+    @classmethod
+    def of(
+        cls, path: list[str], graph: Pregel[Any, Any, Any, Any], node: PregelNode, value: Any
+    ) -> NodeCache:
+        policy: CachePolicy[Any] | None = node.cache_policy or graph.cache_policy
+        if graph.cache is None or policy is None:
+            return cls(None, ((), ""), None)
+        digest: str | bytes = policy.key_func(value)
+        text = digest.encode() if isinstance(digest, str) else digest
+        # Apart from LangGraph's own entries, which hold something else.
+        return cls(graph.cache, (("perdure", *path), hashlib.sha256(text).hexdigest()), policy.ttl)
+
+    async def get(self) -> tuple[dict[str, Any], Payload] | None:
+        """The outcome, also encoded."""
+        found = await self._cache.aget([self._key]) if self._cache is not None else {}
+        if not found:
+            return None
+        payload = Payload.FromString(found[self._key])
+        return activity.payload_converter().from_payload(payload, dict), payload
+
+    async def put(self, outcome: dict[str, Any], payload: Payload) -> Payload:
+        """Keep it, if it is one that can stand for other calls; gives it back."""
+        if self._cache is not None and "interrupts" not in outcome:
+            await self._cache.aset({self._key: (payload.SerializeToString(), self._ttl)})
+        return payload
