@@ -11,6 +11,7 @@ import sys
 import perdure.cli.app
 import perdure.cli.decisions
 import perdure.cli.doctor
+import perdure.cli.history
 import perdure.cli.run
 import perdure.cli.setup
 import perdure.cli.threads  # noqa: F401

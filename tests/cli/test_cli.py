@@ -216,3 +216,31 @@ def _until(screen: int, text: str) -> None:
 
 def test_results_are_valid_json_when_piped(cli: Cli) -> None:
     assert json.loads(cli("run", "plain", '{"text": "ünï"}').out)["text"] == "ünï"
+
+
+def test_history_lists_the_checkpoints_of_a_thread(cli: Cli) -> None:
+    waiting(cli, "asking", "history-1")
+    listed = cli("history", "history-1")
+    assert listed.code == 0, listed.err
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["step", "0", "-1"]
+    assert "decide" in listed.out
+    newest, oldest = cli("history", "history-1", "--json").json()
+    assert (newest["next"], newest["values"]) == (["decide"], {"text": "hello", "log": []})
+    assert oldest["source"] == "input"
+    assert cli("history", "nobody").error.startswith("no thread 'nobody'")
+
+
+def test_retry_starts_a_failed_thread_again(cli: Cli) -> None:
+    assert cli("run", "failing", '{"text": "hello"}', "--thread", "retry-1").code == 1
+    again = cli("retry", "retry-1")
+    assert (again.code, again.err) == (
+        0,
+        "retry-1 goes on from its last finished step; `perdure attach retry-1` follows it\n",
+    )
+    assert cli("attach", "retry-1").code == 1
+    assert "nothing to start again" in _open_thread(cli)
+
+
+def _open_thread(cli: Cli) -> str:
+    waiting(cli, "asking", "retry-2")
+    return cli("retry", "retry-2").error

@@ -230,6 +230,34 @@ def show(context: typer.Context, thread: Thread, as_json: AsJson = False) -> Non
 
 
 @app.command()
+def history(
+    context: typer.Context,
+    thread: Thread,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the checkpoints that a thread keeps."""
+    from perdure.cli.history import show_history
+
+    _finish(show_history(context.obj, thread, limit=limit, as_json=as_json))
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    thread: Thread,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="An earlier checkpoint, as `history` lists it.", show_default=False),
+    ] = None,
+) -> None:
+    """Start a closed thread again, from its last finished step."""
+    from perdure.cli.history import retry
+
+    _finish(retry(context.obj, thread, checkpoint=checkpoint))
+
+
+@app.command()
 def approve(
     context: typer.Context,
     thread: Thread,

@@ -24,6 +24,8 @@ __all__ = ["Note", "Step", "Story", "failure_text"]
 
 _ID = re.compile(r"[0-9a-f]{32}|breakpoint:.*")
 
+_TOLD = frozenset({names.RUN_NODE, names.RUN_TASK, names.RUN_EFFECT, names.RUN_UNDO})
+
 Outcome = Literal["running", "done", "asked", "failed", "cancelled"]
 
 # Part of a workflow's normal life: its worker was asked again with newer events, or it was reset or closed meanwhile.
@@ -121,10 +123,12 @@ class Story:
 
     def _scheduled(self, event: HistoryEvent) -> Step | None:
         attributes = event.activity_task_scheduled_event_attributes
-        if attributes.activity_type.name != names.RUN_NODE:
+        if attributes.activity_type.name not in _TOLD:
             return None
         call = _object(attributes.input)
-        node = "/".join(call.get("path") or [attributes.activity_id.rpartition(":")[0]])
+        undo = attributes.activity_type.name == names.RUN_UNDO
+        node = f"undo {call.get('name', '')}" if undo else "/".join(call.get("path") or [])
+        node = node or attributes.activity_id.rpartition(":")[0]
         step = Step(attributes.activity_id, node, int(call.get("step") or 0), _time(event.event_time))
         self._open[event.event_id] = step
         self.entries.append(step)

@@ -17,6 +17,7 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecution,
     WorkflowExecutionStatus,
+    WorkflowHandle,
     WorkflowUpdateStage,
 )
 from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
@@ -25,8 +26,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.handle import RunHandle, query_state, thread_not_found, thread_status
 from perdure.contract import names
-from perdure.contract.thread import RunRequest, ThreadStart, ThreadState
-from perdure.errors import PayloadTooLarge, PerdureError
+from perdure.contract.state import ThreadSnapshot
+from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
+from perdure.errors import PerdureError
+from perdure.storage.external import sendable
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
@@ -68,7 +71,9 @@ class PerdureClient:
         config: Mapping[str, Any] | None = None,
         context: Any = None,
         keep_open: bool = False,
-        carry_every: int = 0,
+        carry_every: int = DEFAULT_CARRY,
+        keep_checkpoints: int = DEFAULT_KEEP,
+        checkpoint_id: str | None = None,
     ) -> RunHandle:
         """Start a run.
 
@@ -80,36 +85,32 @@ class PerdureClient:
             context: for the graph's `context_schema`.
             keep_open: the thread stays for further runs, which go on from its state; started again on a thread that is
                 open, this adds a run (they are worked off in order). Else the thread ends with the run.
-            carry_every: continue as new after that many node calls; 0: when Temporal suggests it.
+            carry_every: continue as new after that many node calls; 0: only when Temporal suggests it.
+            keep_checkpoints: how many checkpoints `history` knows, and a run can fork from; at least 1.
+            checkpoint_id: on an open thread, start from this earlier checkpoint instead of the latest.
 
         Raises:
             ThreadBusy: when a one-shot thread of that id runs.
         """
-        request = RunRequest(id=uuid.uuid4().hex, input=input, config=_run_config(config), context=context)
+        request = RunRequest(
+            id=uuid.uuid4().hex,
+            input=input,
+            config=_run_config(config),
+            context=context,
+            checkpoint_id=checkpoint_id,
+        )
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
             keep_open=keep_open,
             search=await self.has_search_attributes(),
             carry_every=carry_every,
+            keep_checkpoints=keep_checkpoints,
         )
         if keep_open:
             return await self._start_on_open_thread(workflow_id, start, request)
-        try:
-            handle = await self.temporal.start_workflow(
-                names.THREAD_WORKFLOW,
-                self._sendable(replace(start, run=request), graph),
-                id=workflow_id,
-                task_queue=self.task_queue,
-                task_timeout=_TASK_TIMEOUT,
-                memo={"graph": graph, "keep_open": False},
-                static_summary=graph,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
-        except WorkflowAlreadyStartedError as error:
-            raise ThreadBusy(
-                f"thread {workflow_id!r} has a run already: wait for it, cancel it (`perdure cancel {workflow_id}`), or take another id"
-            ) from error
+        sendable = self._sendable(replace(start, run=request), graph)
+        handle = await self._start_thread(workflow_id, sendable, graph, keep_open=False)
         return RunHandle(handle, run_id=request.id, keep_open=False)
 
     async def run(self, graph: str, input: Any, **options: Any) -> Any:
@@ -131,6 +132,43 @@ class PerdureClient:
     async def state(self, thread_id: str) -> ThreadState:
         """A thread as of now. Raises ThreadNotFound for an unknown one."""
         return await query_state(self.temporal.get_workflow_handle(thread_id))
+
+    def history(
+        self,
+        thread_id: str,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[ThreadSnapshot]:
+        """As `RunHandle.history`."""
+        return self._handle(thread_id).history(limit=limit, before=before, filter=filter)
+
+    async def update_state(self, thread_id: str, values: Any, **options: Any) -> str:
+        """As `RunHandle.update_state`."""
+        return await self._handle(thread_id).update_state(values, **options)
+
+    async def retry(self, thread_id: str, *, checkpoint_id: str | None = None) -> RunHandle:
+        """Start a closed thread again, from its last finished step or an earlier checkpoint: after a failure, say, whose
+        cause is put right. Finished nodes are not run again. Needs a worker that has the graph.
+
+        Raises:
+            ThreadNotFound: for an unknown thread. ThreadBusy: when it runs.
+        """
+        handle = self.temporal.get_workflow_handle(thread_id)
+        try:
+            description = await handle.describe()
+            if description.status == WorkflowExecutionStatus.RUNNING:
+                raise ThreadBusy(f"thread {thread_id!r} is open: nothing to start again")
+            start = await handle.query(names.QUERY_RESTART, checkpoint_id, result_type=RawValue)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise thread_not_found(thread_id) from error
+            raise
+        memo = await description.memo()
+        graph, keep_open = str(memo.get("graph", "")), bool(memo.get("keep_open"))
+        restarted = await self._start_thread(thread_id, start, graph, keep_open=keep_open)
+        return RunHandle(restarted, run_id="", keep_open=False)
 
     async def resume(self, thread_id: str, answer: Any) -> list[str]:
         """As `RunHandle.resume`."""
@@ -175,16 +213,30 @@ class PerdureClient:
 
     def _sendable(self, value: ThreadStart | RunRequest, graph: str) -> RawValue:
         """Encoded here, so that what could not be sent or stored is refused before anything starts."""
-        payload = self.temporal.data_converter.payload_converter.to_payload(value)
-        if len(payload.data) > PayloadTooLarge.limit_bytes:
-            raise PayloadTooLarge(
-                f"the input of graph {graph!r} is {len(payload.data):,} bytes, over the limit of "
-                f"{PayloadTooLarge.limit_bytes:,}: keep large data in a file or store and send its name"
-            )
-        return RawValue(payload)
+        return sendable(value, f"the input of graph {graph!r}", self.temporal.data_converter)
 
     def _handle(self, thread_id: str) -> RunHandle:
         return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
+
+    async def _start_thread(
+        self, thread_id: str, start: RawValue, graph: str, *, keep_open: bool
+    ) -> WorkflowHandle[Any, Any]:
+        try:
+            return await self.temporal.start_workflow(
+                names.THREAD_WORKFLOW,
+                start,
+                id=thread_id,
+                task_queue=self.task_queue,
+                task_timeout=_TASK_TIMEOUT,
+                memo={"graph": graph, "keep_open": keep_open},
+                static_summary=graph,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise ThreadBusy(
+                f"thread {thread_id!r} has a run already: wait for it, cancel it (`perdure cancel {thread_id}`), or "
+                "take another id"
+            ) from error
 
     async def _start_on_open_thread(
         self, workflow_id: str, start: ThreadStart, request: RunRequest

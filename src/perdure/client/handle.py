@@ -6,9 +6,9 @@ Side: client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import exceptions
 from temporalio.client import (
@@ -22,11 +22,16 @@ from temporalio.common import TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from perdure._compat import data_converter_of
 from perdure.contract import names
+from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
-from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, ThreadNotFound
+from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, StateUpdateRefused, ThreadNotFound
+from perdure.storage.external import sendable
 
-__all__ = ["RunHandle", "query_state", "run_failed", "thread_not_found", "thread_status"]
+__all__ = ["RunHandle", "query_history", "query_state", "run_failed", "thread_not_found", "thread_status"]
+
+_T = TypeVar("_T")
 
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
@@ -49,16 +54,22 @@ class RunHandle:
         Raises:
             RunFailed: naming the node and the cause. RunCancelled: when it was cancelled or terminated.
         """
+        closed = not self._keep_open
         while True:
             try:
-                if self._keep_open:
-                    return await self.handle.execute_update(names.UPDATE_RUN_RESULT, self.run_id)
-                return await self.handle.result()
+                if closed:
+                    return await self.handle.result()
+                return await self.handle.execute_update(names.UPDATE_RUN_RESULT, self.run_id)
             except (WorkflowFailureError, WorkflowUpdateFailedError) as error:
                 # The thread continued as new while we waited: its new workflow run knows the run, too.
                 if isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED:
                     continue
                 raise run_failed(error.cause, self.thread_id) from error
+            except RPCError as error:
+                # As above, when it was over before the server had handed our question to it.
+                if error.status != RPCStatusCode.NOT_FOUND or closed:
+                    raise
+                closed = await self._status() not in ("running", "interrupted", "idle")
 
     async def state(self) -> ThreadState:
         """The thread as of now: `.values`, `.next`, `.interrupts`, `.status`. Needs a worker that has the graph.
@@ -67,6 +78,51 @@ class RunHandle:
             ThreadNotFound: for an unknown thread.
         """
         return await query_state(self.handle)
+
+    def history(
+        self, *, limit: int | None = None, before: str | None = None, filter: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[ThreadSnapshot]:
+        """The checkpoints that the thread keeps, newest first; as LangGraph's `get_state_history`.
+
+        Args:
+            limit: how many at most.
+            before: only those older than this checkpoint id.
+            filter: only those whose metadata has these values, such as `{"source": "input"}`.
+
+        Raises:
+            ThreadNotFound: for an unknown thread.
+        """
+        return query_history(self.handle, limit=limit, before=before, filter=filter)
+
+    async def update_state(
+        self, values: Any, *, as_node: str | None = None, checkpoint_id: str | None = None
+    ) -> str:
+        """Write to the state by hand, as LangGraph's `update_state`. What the thread had asked is not asked any more:
+        a waiting run stops before its next nodes, and goes on with any answer (`resume(None)`).
+
+        Args:
+            values: an update as a node would return it; `None` moves on without one.
+            as_node: the node that it counts as; what comes after that node comes next.
+            checkpoint_id: an earlier checkpoint to write on, which makes a branch.
+
+        Returns:
+            The new checkpoint's id.
+
+        Raises:
+            StateUpdateRefused: the thread runs or is closed, or LangGraph refuses the update; nothing has changed then.
+        """
+        update = StateUpdate(values, as_node=as_node, checkpoint_id=checkpoint_id)
+        try:
+            sent = sendable(update, "the update of the state", data_converter_of(self.handle))
+            return await self.handle.execute_update(names.UPDATE_STATE, sent, result_type=str)
+        except WorkflowUpdateFailedError as error:
+            raise StateUpdateRefused(_message(error.cause)) from error
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            raise StateUpdateRefused(
+                f"thread {self.thread_id!r} is closed (or unknown): start it again with `retry`, or keep threads open"
+            ) from error
 
     async def wait_for_approvals(
         self, *, timeout: timedelta | None = None, poll: timedelta = timedelta(milliseconds=50)
@@ -93,11 +149,12 @@ class RunHandle:
 
         Raises:
             InterruptUnknown: when nothing of that id waits (any more); nothing has been changed then.
+            PayloadTooLarge: when the answer is.
         """
         try:
-            return await self.handle.execute_update(
-                names.UPDATE_RESUME, Answer(answer), result_type=list[str]
-            )
+            # Temporal would take more, and then the thread's worker could not say that it has accepted it.
+            sent = sendable(Answer(answer), "the answer", data_converter_of(self.handle))
+            return await self.handle.execute_update(names.UPDATE_RESUME, sent, result_type=list[str])
         except WorkflowUpdateFailedError as error:
             raise InterruptUnknown(_message(error.cause)) from error
         except RPCError as error:
@@ -122,10 +179,34 @@ class RunHandle:
         return description.status.name.lower()
 
 
+async def query_history(
+    handle: WorkflowHandle[Any, Any],
+    *,
+    limit: int | None = None,
+    before: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+) -> AsyncIterator[ThreadSnapshot]:
+    """Page after page, as many as fit into one answer each."""
+    while limit is None or limit > 0:
+        wanted = HistoryRequest(limit=limit, before=before, filter=dict(filter) if filter else None)
+        page = (await _query(handle, names.QUERY_HISTORY, wanted, HistoryPage)).snapshots
+        for snapshot in page:
+            yield snapshot
+        if not page:
+            return
+        before = page[-1].checkpoint_id
+        limit = None if limit is None else limit - len(page)
+
+
 async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
     """Raises ThreadNotFound for an unknown thread."""
+    return await _query(handle, names.QUERY_STATE, None, ThreadState)
+
+
+async def _query(handle: WorkflowHandle[Any, Any], name: str, request: Any, answer: type[_T]) -> _T:
     try:
-        return await handle.query(names.QUERY_STATE, result_type=ThreadState)
+        args = [] if request is None else [request]
+        return await handle.query(name, args=args, result_type=answer)
     except WorkflowQueryFailedError as error:
         raise RunFailed(str(error), thread_id=handle.id) from error
     except RPCError as error:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from perdure.contract.effect import EffectEntry, PlaceBook
+
 __all__ = [
+    "DEFAULT_CARRY",
+    "DEFAULT_KEEP",
     "Answer",
     "CarryOver",
     "PendingInterrupt",
@@ -20,6 +24,12 @@ __all__ = [
     "ThreadState",
 ]
 
+DEFAULT_CARRY = 200
+"""After how many node calls a thread continues as new, where nothing else is said: a replay then takes about a second."""
+
+DEFAULT_KEEP = 50
+"""How many checkpoints a thread keeps, where nothing else is said."""
+
 RunStatus = Literal["idle", "running", "interrupted", "completed", "failed", "cancelled"]
 
 
@@ -28,24 +38,31 @@ class RunRequest:
     """One run: the graph's input (or `None` to go on from where the thread stands), config and context.
 
     `config` holds what a user may set of LangChain's `RunnableConfig`: configurable, tags, metadata, recursion_limit,
-    max_concurrency, run_name.
+    max_concurrency, run_name. `checkpoint_id` names an earlier checkpoint that the run starts from, instead of the latest.
     """
 
     id: str
     input: Any = None
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     context: Any = None
+    checkpoint_id: str | None = None
 
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """One namespace's latest checkpoint with its pending writes, as LangGraph's saver interface knows them."""
+    """One checkpoint of a namespace with its pending writes, as LangGraph's saver interface knows them.
+
+    Channel values that the namespace's checkpoint before this one has, too, are only named: `same` are unchanged,
+    `lists` are told by their pieces (`[start, stop, new]`: items of the list before, then new ones).
+    """
 
     namespace: str
     checkpoint: Any
     metadata: Any
     parent_id: str | None
     writes: list[Any]
+    same: list[str] = field(default_factory=list[str])
+    lists: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,10 @@ class PendingInterrupt:
 
 @dataclass(frozen=True)
 class CarryOver:
-    """All that a thread takes along when it continues as new. One object, built and restored in one place."""
+    """All that a thread takes along when it continues as new. One object, built and restored in one place.
+
+    `ticks` is the clock reading of the last checkpoint id: ids go on growing.
+    """
 
     checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
     run: RunRequest | None = None
@@ -77,6 +97,9 @@ class CarryOver:
     queued: list[RunRequest] = field(default_factory=list[RunRequest])
     nested: dict[str, list[SavedCheckpoint]] = field(default_factory=dict[str, list[SavedCheckpoint]])
     calls: int = 0
+    ticks: int = 0
+    effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
+    places: PlaceBook = field(default_factory=PlaceBook)
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,7 @@ class ThreadStart:
 
     `search` tells that the namespace has Perdure's search attributes (writing one that is not registered would hold the
     workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
+    `keep_checkpoints` is how many checkpoints one can look back at and fork from.
     """
 
     graph: str
@@ -92,12 +116,16 @@ class ThreadStart:
     keep_open: bool = False
     search: bool = False
     carry_every: int = 0
+    keep_checkpoints: int = DEFAULT_KEEP
     carry: CarryOver | None = None
 
 
 @dataclass(frozen=True)
 class ThreadState:
-    """A thread as of now: channel values, the nodes that run next, and the interrupts that wait."""
+    """A thread as of now: channel values, the nodes that run next, and the interrupts that wait.
+
+    `values` is `None`, and `error` says so, where they are too large to send.
+    """
 
     graph: str
     status: RunStatus

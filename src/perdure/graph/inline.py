@@ -36,8 +36,11 @@ def _call_inline(executor: Any, func: Callable[..., Any], *args: Any) -> asyncio
 
 
 @contextmanager
-def graph_scope() -> Generator[None]:
+def graph_scope(ids: WorkflowIds | None = None) -> Generator[None]:
     """Within this scope, LangGraph is deterministic and sync functions run inline.
+
+    Args:
+        ids: where ids come from; the same for all that writes checkpoints of one thread.
 
     Raises:
         RuntimeError: outside a workflow.
@@ -49,7 +52,7 @@ def graph_scope() -> Generator[None]:
     _compat.install()
     # On this workflow's loop alone, and left there: several graphs may run in one workflow at the same time.
     asyncio.get_running_loop().__dict__["run_in_executor"] = _call_inline
-    token = _compat.graph_ids.set(WorkflowIds())
+    token = _compat.graph_ids.set(ids or WorkflowIds())
     try:
         # LangSmith would read the environment and start processes.
         with tracing_context(enabled=False):

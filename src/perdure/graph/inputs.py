@@ -3,8 +3,8 @@
 Side: both; one per worker. A miss is normal (the activity runs in another process, or the workflow was evicted): the
 activity then asks the workflow, which can derive the input again by replay.
 
-Invariant: what an activity takes is a copy (`snapshot`), so a node that changes its input in place changes nothing that
-the workflow sees. Live and replayed state would differ otherwise.
+Invariant: what an activity takes is a copy (`perdure.graph.snapshot`), so a node that changes its input in place changes
+nothing that the workflow sees. Live and replayed state would differ otherwise.
 """
 
 from __future__ import annotations
@@ -12,55 +12,21 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from perdure.contract.node import NodeInput
+from perdure.graph.snapshot import Copies, snapshot
 
-__all__ = ["LiveInputs", "snapshot"]
+__all__ = ["LiveInputs"]
 
 _Key = tuple[str, str, str]
 
-_set = object.__setattr__
 
-_CONTAINERS: frozenset[type] = frozenset({dict, list})
-_SHARED: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes, complex})
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of a state value that shares only what cannot change.
-
-    Containers and messages are copied by hand because a state is mostly a long list of messages, and `deepcopy` of it
-    would cost more than the rest of a step together.
-    """
-    kind = type(value)
-    if kind in _SHARED:
-        return value
-    if kind is dict:
-        return {k: v if type(v) in _SHARED else snapshot(v) for k, v in value.items()}
-    if kind is list:
-        return [v if type(v) in _SHARED else snapshot(v) for v in value]
-    if kind is tuple:
-        return tuple(snapshot(v) for v in value)
-    if kind.__module__.startswith("langchain_core.messages."):
-        return _snapshot_message(value, kind)
-    return copy.deepcopy(value)
-
-
-def _snapshot_message(message: Any, kind: Any) -> Any:
-    # As pydantic's own __copy__ does it, but with fresh containers inside.
-    twin = kind.__new__(kind)
-    fields = message.__dict__.copy()
-    for name, value in fields.items():
-        field = type(value)
-        if field not in _SHARED:
-            # Most fields of most messages are empty containers.
-            fields[name] = snapshot(value) if value or field not in _CONTAINERS else field()
-    _set(twin, "__dict__", fields)
-    _set(twin, "__pydantic_fields_set__", message.__pydantic_fields_set__.copy())
-    extra, private = message.__pydantic_extra__, message.__pydantic_private__
-    _set(twin, "__pydantic_extra__", extra and snapshot(extra))
-    _set(twin, "__pydantic_private__", private and copy.copy(private))
-    return twin
+@dataclass
+class _Held:
+    build: Callable[[], NodeInput]
+    copies: Copies
+    taken: bool = False
 
 
 class LiveInputs:
@@ -70,14 +36,15 @@ class LiveInputs:
     """
 
     def __init__(self, *, capacity: int = 1000) -> None:
-        self._inputs: dict[_Key, Callable[[], NodeInput]] = {}
+        self._inputs: dict[_Key, _Held] = {}
         self._capacity = capacity
         self._lock = threading.Lock()
 
-    def put(self, key: _Key, build: Callable[[], NodeInput]) -> None:
+    def put(self, key: _Key, build: Callable[[], NodeInput], copies: Copies) -> None:
+        """Leave the input that `build` makes. `copies` are those of the workflow run, the same for all its calls."""
         with self._lock:
             self._inputs.pop(key, None)
-            self._inputs[key] = build
+            self._inputs[key] = _Held(build, copies)
             while len(self._inputs) > self._capacity:
                 del self._inputs[next(iter(self._inputs))]
 
@@ -87,17 +54,20 @@ class LiveInputs:
 
     def take(self, key: _Key) -> NodeInput | None:
         """The input of a call, safe to change; `None` when this process does not hold it. It stays for retries."""
-        build = self._inputs.get(key)
-        if build is None:
+        held = self._inputs.get(key)
+        if held is None:
             return None
-        live = build()
+        if held.taken:
+            held.copies.forget()
+        held.taken = True
+        live, copies = held.build(), held.copies
         return NodeInput(
-            value=snapshot(live.value),
+            value=snapshot(live.value, copies),
             config=live.config,
-            context=snapshot(live.context),
-            scratch=snapshot(live.scratch),
-            previous=snapshot(live.previous),
+            context=snapshot(live.context, copies),
+            scratch=snapshot(live.scratch, copies),
+            previous=snapshot(live.previous, copies),
             error=live.error,
             nested=copy.deepcopy(live.nested),
-            channels=snapshot(live.channels),
+            channels=snapshot(live.channels, copies),
         )

@@ -4,8 +4,8 @@ Side: workflow. Same channels, reducers, routers and edges as the user's graph; 
 proxy that asks a `NodeCaller` to run it. A node that is a compiled graph is mirrored in turn. The user's graph object
 is never changed and goes on working outside Temporal.
 
-What stays in the workflow: nodes without a body of their own, nodes declared `durable(run_in="workflow")`, and all
-writers (state updates, conditional edges).
+What stays in the workflow: nodes without a body of their own, nodes declared `durable(run_in="workflow")`, all writers
+(state updates, conditional edges), and the retries and time limits of a node that is a graph.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, NoReturn, Protocol
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable
-from perdure.graph.policy import resolve_policy
+from perdure.graph.channels import whole_channel
+from perdure.graph.policy import graph_retry_policies, resolve_policy
 
 __all__ = ["CALLER_KEY", "NodeCaller", "NodeProxy", "find_node", "mirror"]
 
@@ -52,9 +53,12 @@ def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pre
     nodes = {name: _mirror_node(node, (*path, name), graph) for name, node in graph.nodes.items()}
     update: dict[str, Any] = {
         "nodes": nodes,
+        "channels": {name: whole_channel(channel) for name, channel in graph.channels.items()},
         # Temporal retries the activity; LangGraph's own policies are mapped onto that (`resolve_policy`).
         "retry_policy": (),
         "cache": None,
+        # A run may stop anywhere to continue as new, so there is no subgraph without checkpoints.
+        "checkpointer": None if graph.checkpointer is False else graph.checkpointer,
         # Callbacks, stores and debug output are side effects: they belong where the node really runs.
         "store": None,
         "debug": False,
@@ -66,7 +70,9 @@ def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pre
 def _mirror_node(node: PregelNode, path: tuple[str, ...], graph: Pregel[Any, Any, Any, Any]) -> PregelNode:
     if isinstance(node.bound, Pregel):
         inner = mirror(node.bound, path)
-        return node.copy({"bound": inner, "subgraphs": [inner], "retry_policy": None})
+        # No activity stands for a subgraph: LangGraph itself repeats it, and ends it in time.
+        retry = graph_retry_policies(node, graph) or None
+        return node.copy({"bound": inner, "subgraphs": [inner], "retry_policy": retry, "cache_policy": None})
     if node.bound is DEFAULT_BOUND or isinstance(node.bound, ChannelWrite):
         return node.copy({})
     proxy = NodeProxy(path, node, graph)

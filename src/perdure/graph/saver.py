@@ -1,18 +1,19 @@
-"""The workflow-side checkpointer: the latest checkpoint of each namespace, by reference.
+"""The workflow-side checkpointer: a window of the latest checkpoints of each namespace, by reference.
 
-Side: workflow. A thread's truth is its history; this saver only lets LangGraph resume, so it keeps what resuming needs
-and nothing else: per namespace the last checkpoint and the writes that wait on it. Nothing is serialised until the
-thread continues as new (`export`).
+Side: workflow. A thread's truth is its history; this saver lets LangGraph resume, look back and fork, within the window.
+Nothing is serialised until the thread continues as new (`export`), and then a checkpoint is told by what it changed.
 
 When a graph saves a checkpoint, the step before is over, and with it the namespaces of the subgraphs that its tasks ran;
-they are dropped. Subgraphs that keep a memory of their own (`checkpointer=True`) have namespaces without task ids and stay.
+they stay as long as a checkpoint of the graph does that is older than they are. Subgraphs that keep a memory of their own
+(`checkpointer=True`) have namespaces without task ids and stay for good.
 
-Not guaranteed: history. `alist` knows the latest checkpoint only.
+Invariant: what a checkpoint holds does not change any more, also when a reducer changes its list in place; the values in
+such a list are the graph's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +25,16 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    PendingWrite,
     copy_checkpoint,
 )
 
-from perdure._compat import CONF, NS_END, NS_SEP, configurable
+from perdure._compat import CONF, NS_END, NS_SEP, DeltaSnapshot, configurable
 from perdure.contract.thread import SavedCheckpoint
+from perdure.graph.deltas import delta, restored
+from perdure.graph.ids import time_of
 
-__all__ = ["LatestSaver"]
+__all__ = ["WindowSaver"]
 
 
 @dataclass
@@ -38,46 +42,63 @@ class _Slot:
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
     parent_id: str | None
+    serial: int
 
 
 # (task id, index) to (channel, value, task path): LangGraph's own savers key writes like this.
 _Writes = dict[tuple[str, int], tuple[str, Any, str]]
 
+_CONTAINERS = (list, dict, set)
 
-class LatestSaver(BaseCheckpointSaver[int]):
-    """One per thread workflow; `thread_id` plays no part."""
 
-    def __init__(self, saved: Sequence[SavedCheckpoint] = ()) -> None:
+class WindowSaver(BaseCheckpointSaver[int]):
+    """One per thread workflow; `thread_id` plays no part. `keep` is how many checkpoints a namespace keeps, at least 1."""
+
+    def __init__(self, saved: Sequence[SavedCheckpoint] = (), *, keep: int = 1) -> None:
         super().__init__()
-        self._slots: dict[str, _Slot] = {}
-        # By namespace and checkpoint id: LangGraph may save a checkpoint's first writes before the checkpoint.
+        self._keep = max(1, keep)
+        self._serial = 0
+        # By namespace and checkpoint id, oldest first.
+        self._slots: dict[str, dict[str, _Slot]] = {}
+        # The same keys: LangGraph may save a checkpoint's first writes before the checkpoint.
         self._writes: dict[str, dict[str, _Writes]] = {}
         for item in saved:
-            self._slots[item.namespace] = _Slot(item.checkpoint, item.metadata, item.parent_id)
-            writes: _Writes = {
-                (task, index): (channel, value, path) for task, index, channel, value, path in item.writes
-            }
-            self._writes[item.namespace] = {item.checkpoint["id"]: writes}
+            self._restore(item)
+
+    def _restore(self, item: SavedCheckpoint) -> None:
+        before = self._latest(item.namespace)
+        values = restored(item, before.checkpoint["channel_values"] if before else {})
+        checkpoint: Checkpoint = item.checkpoint | {"channel_values": values}
+        self._add(item.namespace, checkpoint, item.metadata, item.parent_id)
+        self._writes.setdefault(item.namespace, {})[checkpoint["id"]] = {
+            (task, index): (channel, value, path) for task, index, channel, value, path in item.writes
+        }
 
     def export(self) -> list[SavedCheckpoint]:
         """All that a new workflow run needs to go on, in a stable order."""
-        return [
-            SavedCheckpoint(
-                namespace=namespace,
-                checkpoint=slot.checkpoint,
-                metadata=slot.metadata,
-                parent_id=slot.parent_id,
-                writes=[
-                    [*key, *write] for key, write in self._writes_of(namespace, slot.checkpoint["id"]).items()
-                ],
-            )
-            for namespace, slot in self._slots.items()
-        ]
+        saved: list[SavedCheckpoint] = []
+        for namespace, slots in self._slots.items():
+            before: Checkpoint | None = None
+            for slot in slots.values():
+                writes = self._writes_of(namespace, slot.checkpoint["id"])
+                full, same, lists = delta(slot.checkpoint, before)
+                saved.append(
+                    SavedCheckpoint(
+                        namespace=namespace,
+                        checkpoint={**slot.checkpoint, "channel_values": full},
+                        metadata=slot.metadata,
+                        parent_id=slot.parent_id,
+                        writes=[[*key, *write] for key, write in writes.items()],
+                        same=same,
+                        lists=lists,
+                    )
+                )
+                before = slot.checkpoint
+        return saved
 
-    @property
-    def step(self) -> int:
-        """The step of the root graph's latest checkpoint; -2, as LangGraph counts, when there is none."""
-        slot = self._slots.get("")
+    def step(self, checkpoint_id: str | None = None) -> int:
+        """The step of the root graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
+        slot = self._slots.get("", {}).get(checkpoint_id) if checkpoint_id else self._latest("")
         return -2 if slot is None else int(slot.metadata.get("step", -2))
 
     def put(
@@ -88,11 +109,18 @@ class LatestSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         namespace: str = configurable(config).get("checkpoint_ns", "")
-        self._forget_below(namespace)
-        self._slots[namespace] = _Slot(
-            copy_checkpoint(checkpoint), metadata, configurable(config).get("checkpoint_id")
-        )
-        self._writes[namespace] = {checkpoint["id"]: self._writes_of(namespace, checkpoint["id"])}
+        kept: Checkpoint = {
+            **copy_checkpoint(checkpoint),
+            "channel_values": self._values(namespace, checkpoint),
+            "ts": time_of(checkpoint["id"]),
+        }
+        self._add(namespace, kept, metadata, configurable(config).get("checkpoint_id"))
+        slots = self._slots[namespace]
+        while len(slots) > self._keep and _is_whole(list(slots.values())[1]):
+            oldest = next(iter(slots))
+            del slots[oldest]
+            self._writes.get(namespace, {}).pop(oldest, None)
+        self._forget_below(namespace, next(iter(slots.values())).serial)
         return _config(config, namespace, checkpoint["id"])
 
     def put_writes(
@@ -112,23 +140,9 @@ class LatestSaver(BaseCheckpointSaver[int]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         namespace: str = configurable(config).get("checkpoint_ns", "")
-        slot = self._slots.get(namespace)
         wanted = configurable(config).get("checkpoint_id")
-        if slot is None or (wanted and wanted != slot.checkpoint["id"]):
-            return None
-        return CheckpointTuple(
-            config=_config(config, namespace, slot.checkpoint["id"]),
-            # LangGraph changes the checkpoint it was given while a step runs.
-            checkpoint=copy_checkpoint(slot.checkpoint),
-            metadata=slot.metadata,
-            parent_config=_config(config, namespace, slot.parent_id) if slot.parent_id else None,
-            pending_writes=[
-                (task_id, channel, value)
-                for (task_id, _), (channel, value, _) in self._writes_of(
-                    namespace, slot.checkpoint["id"]
-                ).items()
-            ],
-        )
+        slot = self._slots.get(namespace, {}).get(wanted) if wanted else self._latest(namespace)
+        return None if slot is None else self._tuple(config, namespace, slot)
 
     def list(
         self,
@@ -138,9 +152,21 @@ class LatestSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        found = None if config is None or before is not None else self.get_tuple(config)
-        if found is not None and limit != 0:
-            yield found
+        if config is None:
+            return
+        namespace: str = configurable(config).get("checkpoint_ns", "")
+        wanted = configurable(config).get("checkpoint_id")
+        bound = configurable(before).get("checkpoint_id") if before else None
+        found = 0
+        for checkpoint_id, slot in reversed(self._slots.get(namespace, {}).items()):
+            if limit is not None and found >= limit:
+                return
+            if (wanted and checkpoint_id != wanted) or (bound and checkpoint_id >= bound):
+                continue
+            if not _fits(slot.metadata, filter):
+                continue
+            found += 1
+            yield self._tuple(config, namespace, slot)
 
     def delete_thread(self, thread_id: str) -> None:
         self._slots.clear()
@@ -177,15 +203,88 @@ class LatestSaver(BaseCheckpointSaver[int]):
     async def adelete_thread(self, thread_id: str) -> None:
         self.delete_thread(thread_id)
 
+    def _latest(self, namespace: str) -> _Slot | None:
+        slots = self._slots.get(namespace)
+        return next(reversed(slots.values())) if slots else None
+
+    def _add(
+        self, namespace: str, checkpoint: Checkpoint, metadata: CheckpointMetadata, parent_id: str | None
+    ) -> None:
+        slots = self._slots.setdefault(namespace, {})
+        slots.pop(checkpoint["id"], None)
+        self._serial += 1
+        slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id, self._serial)
+
+    def _values(self, namespace: str, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The channel values; containers are copied, once for each version of a channel."""
+        before = self._latest(namespace)
+        old_versions = before.checkpoint["channel_versions"] if before else {}
+        old = before.checkpoint["channel_values"] if before else {}
+        versions = checkpoint["channel_versions"]
+        return {
+            name: old[name]
+            if name in old and name in versions and old_versions.get(name) == versions[name]
+            else _copied(value)
+            for name, value in checkpoint["channel_values"].items()
+        }
+
+    def _tuple(self, config: RunnableConfig, namespace: str, slot: _Slot) -> CheckpointTuple:
+        # LangGraph changes the checkpoint it was given while a step runs.
+        checkpoint = copy_checkpoint(slot.checkpoint)
+        checkpoint["channel_values"] = {
+            name: _copied(value) for name, value in slot.checkpoint["channel_values"].items()
+        }
+        return CheckpointTuple(
+            config=_config(config, namespace, checkpoint["id"]),
+            checkpoint=checkpoint,
+            metadata=slot.metadata,
+            parent_config=_config(config, namespace, slot.parent_id) if slot.parent_id else None,
+            pending_writes=list(self._pending(namespace, checkpoint["id"])),
+        )
+
+    def _pending(self, namespace: str, checkpoint_id: str) -> Iterator[PendingWrite]:
+        # In LangGraph's order of tasks, which savers owe it: they came in the order in which tasks ended.
+        writes = self._writes_of(namespace, checkpoint_id).items()
+        for (task_id, _), (channel, value, _) in sorted(writes, key=lambda item: (item[1][2], *item[0])):
+            yield task_id, channel, value
+
     def _writes_of(self, namespace: str, checkpoint_id: str) -> _Writes:
         return self._writes.get(namespace, {}).get(checkpoint_id, {})
 
-    def _forget_below(self, namespace: str) -> None:
+    def _forget_below(self, namespace: str, serial: int) -> None:
+        """Drop what subgraphs of this namespace's tasks saved before `serial`."""
         prefix = namespace + NS_SEP if namespace else ""
         for other in [ns for ns in self._slots if ns != namespace and ns.startswith(prefix)]:
-            if NS_END in other[len(prefix) :]:
+            if NS_END not in other[len(prefix) :]:
+                continue
+            slots = self._slots[other]
+            for checkpoint_id in [key for key, slot in slots.items() if slot.serial < serial]:
+                del slots[checkpoint_id]
+                self._writes.get(other, {}).pop(checkpoint_id, None)
+            if not slots:
                 del self._slots[other]
                 self._writes.pop(other, None)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, DeltaSnapshot):
+        # A delta channel takes the plain value as well, and that can be told and compared like any other.
+        value = value.value
+    return value.copy() if type(value) in _CONTAINERS else value
+
+
+def _is_whole(slot: _Slot) -> bool:
+    """Whether a checkpoint can do without those before it: a `DeltaChannel` is rebuilt from its writes since its last
+    snapshot. (In a mirrored graph it always can.)"""
+    counted: Mapping[str, Any] = slot.metadata.get("counters_since_delta_snapshot") or {}
+    checkpoint = slot.checkpoint
+    return all(
+        name in checkpoint["channel_values"] or name not in checkpoint["channel_versions"] for name in counted
+    )
+
+
+def _fits(metadata: CheckpointMetadata, filter: dict[str, Any] | None) -> bool:
+    return not filter or all(metadata.get(key) == value for key, value in filter.items())
 
 
 def _config(config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> RunnableConfig:

@@ -1,0 +1,177 @@
+"""Driving one run of a graph to its end: steps, interrupts and their answers, the drain before continuing as new.
+
+Side: workflow. LangGraph decides what to do; this class asks it to go on, and waits where it asks for something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from langgraph.errors import GraphRecursionError
+from langgraph.runtime import RunControl
+from langgraph.types import Command
+from temporalio import workflow
+
+from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT
+from perdure.contract.state import StateUpdate
+from perdure.contract.thread import RunRequest, RunStatus, ThreadStart
+from perdure.graph.channels import going_on
+from perdure.graph.inline import graph_scope
+from perdure.graph.mirror import CALLER_KEY
+from perdure.workflows.interrupts import Interrupts
+from perdure.workflows.node_calls import NodeCalls
+from perdure.workflows.states import States
+
+__all__ = ["RunDriver"]
+
+
+class RunDriver:
+    """One per workflow run; drives one run after the other.
+
+    `set_status` and `continue_as_new` are the thread's: a run comes to rest, or must go on in a new workflow run.
+    """
+
+    def __init__(
+        self,
+        start: ThreadStart,
+        states: States,
+        interrupts: Interrupts,
+        *,
+        set_status: Callable[[RunStatus], None],
+        continue_as_new: Callable[[RunRequest], NoReturn],
+    ) -> None:
+        self.calls = NodeCalls(start.graph, start.carry, on_result=self._after_call)
+        self.stop_at_step = start.carry.stop_at_step if start.carry else None
+        self._first_call = self.calls.count
+        self._carry_every = start.carry_every
+        self._states = states
+        self._interrupts = interrupts
+        self._set_status = set_status
+        self._continue_as_new = continue_as_new
+        self._control: RunControl | None = None
+        self._last_steps = False
+        # Held by whoever writes checkpoints: a step of the run, or an update of the state by hand.
+        self._writing = asyncio.Lock()
+
+    @property
+    def writing(self) -> bool:
+        return self._writing.locked()
+
+    def should_carry(self) -> bool:
+        done = self.calls.count - self._first_call
+        limit = self._carry_every
+        return (limit > 0 and done >= limit) or workflow.info().is_continue_as_new_suggested()
+
+    async def drive(self, request: RunRequest, *, resume: bool) -> Any:
+        """Run the graph until it ends, answering its interrupts as decisions and deadlines come in.
+
+        Args:
+            resume: go on where a workflow run before this one stopped.
+
+        Raises:
+            GraphDrained: when it must go on in a new workflow run.
+        """
+        self.calls.run_id = request.id
+        step_input: Any = None if resume else request.input
+        fork = None if resume else request.checkpoint_id
+        resume = resume and not self._interrupts.asking
+        while True:
+            if not self._interrupts.asking:
+                self._set_status("running")
+                result = await self._step(request, step_input, fork, resume=resume)
+                resume, fork = False, None
+                self._interrupts.open(self._states.latest(), workflow.time())
+                if not self._interrupts.asking:
+                    return result
+            self._set_status("interrupted")
+            answers = await self._answers(request)
+            step_input = None if answers is None else Command(resume=answers)
+
+    async def update_state(self, update: StateUpdate, *, running: bool) -> str:
+        """Write values by hand; the new checkpoint's id. What a waiting run asked is no longer asked, then."""
+        async with self._writing:
+            checkpoint_id = await self._states.update(update)
+            if running:
+                self._interrupts.open(self._states.latest(), workflow.time())
+            return checkpoint_id
+
+    async def _step(self, request: RunRequest, step_input: Any, fork: str | None, *, resume: bool) -> Any:
+        """Let LangGraph go on until it ends or asks; its output values."""
+        self._control = RunControl()
+        config = self._config(request, fork)
+        config["recursion_limit"] = self._limit(request, fork, resume=resume)
+        result: Any = None
+        async with self._writing:
+            with graph_scope(self._states.ids), going_on(resume):
+                async for mode, chunk in self._states.graph.astream(
+                    step_input,
+                    config,
+                    context=request.context,
+                    stream_mode=["updates", "values"],
+                    # As `ainvoke` does it: the graph's output schema, not all of its state.
+                    output_keys=self._states.graph.output_channels,
+                    durability="sync",
+                    control=self._control,
+                ):
+                    if mode == "values":
+                        result = chunk
+        return result
+
+    async def _answers(self, request: RunRequest) -> dict[str, Any] | None:
+        """Wait for answers, or for an update of the state that leaves nothing to ask."""
+
+        def settled() -> bool:
+            return bool(self._interrupts.answers) or not self._interrupts.asking
+
+        while not settled():
+            if self.should_carry():
+                self._continue_as_new(request)
+            deadline = self._interrupts.next_deadline()
+            timeout = None if deadline is None else timedelta(seconds=max(0.0, deadline - workflow.time()))
+            try:
+                await workflow.wait_condition(
+                    lambda: settled() or self.should_carry(),
+                    timeout=timeout,
+                    timeout_summary="deadline of the waiting interrupts",
+                )
+            except TimeoutError:
+                self._interrupts.expire(workflow.time())
+        return self._interrupts.take()
+
+    def _after_call(self) -> None:
+        # Asked for before a step has run, a drain would make no progress at all.
+        if self._control is not None and (self._last_steps or self.should_carry()):
+            self._control.request_drain("continue as new")
+
+    def _limit(self, request: RunRequest, fork: str | None, *, resume: bool) -> int:
+        """The recursion limit; what is left of it when a Pregel run goes on after continuing as new."""
+        own = (self._states.graph.config or {}).get("recursion_limit", DEFAULT_RECURSION_LIMIT)
+        limit = int(request.config.get("recursion_limit", own))
+        step = self._states.saver.step(fork)
+        if resume and self.stop_at_step is not None:
+            # As PregelLoop counts: it starts at the saved step + 1, and stops at its start + limit + 1.
+            left = self.stop_at_step - step - 2
+            if left < -1:
+                raise GraphRecursionError(
+                    f"Recursion limit of {limit} reached without hitting a stop condition."
+                )
+            # It takes no limit below 1, which lets it take three steps more: the last two are taken one at a time.
+            self._last_steps = left < 1
+            return max(left, 1)
+        self._last_steps = False
+        self.stop_at_step = step + 2 + limit
+        return limit
+
+    def _config(self, request: RunRequest, fork: str | None) -> Any:
+        config = dict(request.config)
+        configurable = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
+        config["configurable"] = {
+            **configurable,
+            CONFIG_KEY_THREAD_ID: workflow.info().workflow_id,
+            CALLER_KEY: self.calls,
+            **({"checkpoint_id": fork} if fork else {}),
+        }
+        return config
