@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.errors import PerdureError, RunCancelled, RunFailed
+    from perdure.graph.effect import current_effect, effect
     from perdure.graph.inline import run_graph
     from perdure.worker.plugin import PerdurePlugin
+    from perdure.workflows.saga import Saga
 
 __version__ = "0.1.0"
 
@@ -25,6 +27,9 @@ _HOME = {
     "RunCancelled": "perdure.errors",
     "RunFailed": "perdure.errors",
     "RunHandle": "perdure.client",
+    "current_effect": "perdure.graph.effect",
+    "effect": "perdure.graph.effect",
+    "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
@@ -40,8 +45,11 @@ __all__ = [
     "RunCancelled",
     "RunFailed",
     "RunHandle",
+    "Saga",
     "connect",
+    "current_effect",
     "durable",
+    "effect",
     "run_graph",
 ]
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import ModuleType
@@ -23,10 +25,11 @@ import langgraph.pregel._executor as _pregel_executor
 import langgraph.pregel._messages as _pregel_messages
 import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
-from langchain_core.runnables import RunnableConfig
-from langgraph._internal._config import DEFAULT_RECURSION_LIMIT
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph._internal._config import DEFAULT_RECURSION_LIMIT, recast_checkpoint_ns
 from langgraph._internal._constants import (
     CONF,
+    CONFIG_KEY_CALL,
     CONFIG_KEY_CHECKPOINT_ID,
     CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
@@ -43,19 +46,30 @@ from langgraph._internal._constants import (
     NS_END,
     NS_SEP,
     PREVIOUS,
+    PUSH,
     TASKS,
 )
 from langgraph._internal._runnable import RunnableCallable, RunnableSeq, set_config_context
 from langgraph._internal._scratchpad import PregelScratchpad
+from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.serde.types import (
+    _DeltaSnapshot as DeltaSnapshot,  # pyright: ignore[reportPrivateUsage]
+)
 from langgraph.errors import ParentCommand
 from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[reportPrivateUsage]
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
+from langgraph.pregel._call import get_runnable_for_task
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
+from langgraph.types import PregelExecutableTask, TimeoutPolicy
+from temporalio.client import WorkflowHandle
+from temporalio.converter import DataConverter
 
 __all__ = [
+    "ACTIVITY_MARK",
     "CONF",
+    "CONFIG_KEY_CALL",
     "CONFIG_KEY_CHECKPOINTER",
     "CONFIG_KEY_CHECKPOINT_ID",
     "CONFIG_KEY_CHECKPOINT_MAP",
@@ -71,13 +85,17 @@ __all__ = [
     "CONFIG_KEY_THREAD_ID",
     "DEFAULT_BOUND",
     "DEFAULT_RECURSION_LIMIT",
+    "IN_SANDBOX",
     "NS_END",
     "NS_SEP",
     "PREVIOUS",
+    "PUSH",
     "REPLACED",
     "TASKS",
     "ChannelWrite",
     "ChannelWriteEntry",
+    "DeltaChannel",
+    "DeltaSnapshot",
     "GraphIds",
     "LazyAtomicCounter",
     "ParentCommand",
@@ -88,10 +106,20 @@ __all__ = [
     "RunnableSeq",
     "TaskFunction",
     "configurable",
+    "get_runnable_for_task",
     "graph_ids",
     "install",
+    "is_activity",
+    "recast_checkpoint_ns",
+    "run_in_time",
     "set_config_context",
 ]
+
+ACTIVITY_MARK = "__temporal_activity_definition"
+"""Where `@activity.defn` leaves its definition on a function."""
+
+IN_SANDBOX = "__temporal_in_sandbox"
+"""Where a sandboxed workflow instance keeps, in its `globals_and_locals`, what runs inside."""
 
 
 def configurable(config: RunnableConfig) -> dict[str, Any]:
@@ -105,12 +133,15 @@ class GraphIds(Protocol):
     def uuid4(self) -> uuid.UUID: ...
     def uuid6(self, clock_seq: int | None) -> uuid.UUID: ...
     def uniform(self, low: float, high: float) -> float: ...
+    def now(self) -> float: ...
 
 
 graph_ids: ContextVar[GraphIds | None] = ContextVar("perdure_graph_ids", default=None)
 """Set while a graph runs inside a workflow; what a task of that graph starts inherits it."""
 
 _original_uuid6 = cast(Callable[..., uuid.UUID], _pregel_checkpoint.uuid6)
+_run_in_time = _pregel_retry._arun_with_timeout  # pyright: ignore[reportPrivateUsage]
+_resolve_timeout = _pregel_retry._resolve_timeout  # pyright: ignore[reportPrivateUsage]
 _original_executor_init = cast(Callable[..., None], _pregel_executor.BackgroundExecutor.__init__)
 
 
@@ -127,6 +158,16 @@ def _uuid6(node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
 def _uniform(low: float, high: float) -> float:
     ids = graph_ids.get()
     return random.uniform(low, high) if ids is None else ids.uniform(low, high)
+
+
+def _monotonic() -> float:
+    ids = graph_ids.get()
+    return time.monotonic() if ids is None else ids.now()
+
+
+def _time() -> float:
+    ids = graph_ids.get()
+    return time.time() if ids is None else ids.now()
 
 
 async def _wait(fs: Iterable[Any], **kwargs: Any) -> tuple[Any, Any]:
@@ -165,13 +206,47 @@ REPLACED: Mapping[tuple[Any, str], Any] = {
     (_pregel_messages, "uuid4"): _uuid4,
     (_graph_message, "uuid"): _ModuleWith(uuid, {"uuid4": _uuid4}),
     (_pregel_retry, "random"): _ModuleWith(random, {"uniform": _uniform}),
+    (_pregel_retry, "time"): _ModuleWith(time, {"monotonic": _monotonic, "time": _time}),
     (_pregel_runner, "asyncio"): _ModuleWith(asyncio, {"wait": _wait}),
     (_pregel_executor.BackgroundExecutor, "__init__"): _executor_init,
 }
 """Where LangGraph itself is not deterministic, and what stands there instead."""
 
 
+def is_activity(function: Any) -> bool:
+    """Whether that is a function decorated as a Temporal activity."""
+    return hasattr(function, ACTIVITY_MARK)
+
+
+def data_converter_of(handle: WorkflowHandle[Any, Any]) -> DataConverter:
+    """What a workflow handle encodes with."""
+    return handle._data_converter  # pyright: ignore[reportPrivateUsage]
+
+
 def install() -> None:
     """Put the replacements in place. Any number of calls have the effect of one."""
     for (owner, name), value in REPLACED.items():
         setattr(owner, name, value)
+
+
+async def run_in_time(
+    name: str, body: Runnable[Any, Any], value: Any, config: RunnableConfig, limits: TimeoutPolicy
+) -> Any:
+    """Run a node's body within LangGraph's own time limits.
+
+    Raises:
+        NodeTimeoutError: when it took too long, or made no progress for too long.
+    """
+    task = PregelExecutableTask(
+        name=name,
+        input=value,
+        proc=body,
+        writes=deque(),
+        config=config,
+        triggers=(),
+        retry_policy=(),
+        cache_key=None,
+        id=configurable(config)[CONFIG_KEY_TASK_ID],
+        path=(),
+    )
+    return await _run_in_time(task, config, _resolve_timeout(limits), None, stream=False)

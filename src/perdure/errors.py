@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "CompensationIncomplete",
     "ConfigError",
+    "EffectConflict",
+    "EffectInDoubt",
+    "EffectUnknown",
     "GraphLoadError",
     "GraphNotFound",
     "InputInvalid",
@@ -24,6 +28,9 @@ __all__ = [
     "RunCancelled",
     "RunFailed",
     "ServerUnreachable",
+    "StateUpdateRefused",
+    "TaskNotFound",
+    "TaskNotTaken",
     "ThreadNotFound",
 ]
 
@@ -56,12 +63,46 @@ class ServerUnreachable(PerdureError):
     retryable = True
 
 
+class TaskNotFound(PerdureError):
+    """This worker has not the code of a `@task`; while a deployment is rolled out, another worker may have it."""
+
+    retryable = True
+
+
+class TaskNotTaken(PerdureError):
+    """The workflow does not know a `@task` call that it was asked for; a new attempt of the node asks again."""
+
+    retryable = True
+
+
 class ThreadNotFound(PerdureError):
     """No thread, or no run of it, has that id."""
 
 
 class InterruptUnknown(PerdureError):
     """The answer names an interrupt that does not wait (any more). It was refused and is not in the history."""
+
+
+class EffectUnknown(PerdureError):
+    """This worker's code has no effect of that name; while a deployment is rolled out, another worker may have it."""
+
+    retryable = True
+
+
+class EffectInDoubt(PerdureError):
+    """An effect may have happened and was declared not to be tried again then. A retry would be just that."""
+
+
+class EffectConflict(PerdureError):
+    """An effect was called again with other arguments than before an interruption. A retry has the same."""
+
+
+class CompensationIncomplete(PerdureError):
+    """Not everything that a run did could be undone; a person must see to it."""
+
+
+class StateUpdateRefused(PerdureError):
+    """A thread's state could not be changed by hand; nothing was written. The thread runs, or the values do not fit."""
 
 
 class PayloadError(PerdureError):

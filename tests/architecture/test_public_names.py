@@ -20,8 +20,11 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "RunCancelled",
         "RunFailed",
         "RunHandle",
+        "Saga",
         "connect",
+        "current_effect",
         "durable",
+        "effect",
         "run_graph",
     ]
     for name in perdure.__all__:

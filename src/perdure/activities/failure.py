@@ -49,11 +49,17 @@ class _Decision:
 
 
 def node_failure(
-    error: Exception, call: NodeCall, *, graph: Pregel[Any, Any, Any, Any] | None, node: PregelNode | None
+    error: Exception,
+    call: NodeCall,
+    *,
+    graph: Pregel[Any, Any, Any, Any] | None,
+    node: PregelNode | None,
+    settled: bool = False,
 ) -> ApplicationError:
-    """The failure of one attempt. `graph` and `node` are `None` when the attempt failed before they were found."""
+    """The failure of one attempt. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
+    says that the error is a task's whose own retries are used up: only a declared policy makes the node try again."""
     verdict = classify(error)
-    decision = _decide(error, verdict, call, graph=graph, node=node)
+    decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled)
     text = describe(error)
     name = type(error).__name__
     attempt = activity.info().attempt
@@ -66,6 +72,20 @@ def node_failure(
     )
 
 
+def undo_failure(error: Exception, name: str) -> ApplicationError:
+    """The failure of one attempt of an undo. What could help again is tried again."""
+    verdict = classify(error)
+    retry = type(error).retryable if isinstance(error, PerdureError) else verdict.retry
+    kind = type(error).__name__
+    return ApplicationError(
+        f"{kind}: {describe(error).removeprefix(f'{kind}: ')}",
+        {"effect": name, "kind": verdict.kind, "attempts": activity.info().attempt},
+        type=kind,
+        non_retryable=not retry,
+        next_retry_delay=_floor(verdict),
+    )
+
+
 def _decide(
     error: Exception,
     verdict: Verdict,
@@ -73,6 +93,7 @@ def _decide(
     *,
     graph: Pregel[Any, Any, Any, Any] | None,
     node: PregelNode | None,
+    settled: bool,
 ) -> _Decision:
     if isinstance(error, PerdureError):
         return _Decision(type(error).retryable)
@@ -85,6 +106,8 @@ def _decide(
     policies = graph_retry_policies(node, graph) if node is not None and graph is not None else ()
     if policies:
         return _by_graph_policy(error, policies, attempt)
+    if settled:
+        return _Decision(False)
     return _Decision(verdict.retry, _floor(verdict))
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
-from langgraph.runtime import ExecutionInfo, Runtime
+from langgraph.runtime import ExecutionInfo, RunControl, Runtime
+from langgraph.store.base import BaseStore
 from temporalio import activity
 
 from perdure._compat import (
@@ -34,7 +35,7 @@ from perdure._compat import (
 from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
-from perdure.graph.saver import LatestSaver
+from perdure.graph.saver import WindowSaver
 
 __all__ = ["AttemptScope"]
 
@@ -42,11 +43,18 @@ _Graph = Pregel[Any, Any, Any, Any]
 
 
 class AttemptScope:
-    """`config` for the node; `writes` is what the node sends through LangGraph's own write function."""
+    """`config` for the node; `writes` is what the node sends through LangGraph's own write function.
 
-    def __init__(self, root: _Graph, graph: _Graph, node: PregelNode, given: NodeInput) -> None:
+    `store` is the worker's; a graph's own wins. `control` tells whether the node asked the run to drain.
+    """
+
+    def __init__(
+        self, root: _Graph, graph: _Graph, node: PregelNode, given: NodeInput, *, store: BaseStore | None
+    ) -> None:
+        self._store = graph.store or root.store or store
         self.writes: deque[tuple[str, Any]] = deque()
-        self._saver = LatestSaver(given.nested)
+        self.control = RunControl()
+        self._saver = WindowSaver(given.nested)
         own = [config for config in (root.config, graph.config if graph is not root else None) if config]
         metadata = {k: v for k, v in (node.metadata or {}).items() if k != METADATA_KEY}
         merged = merge_configs(
@@ -65,9 +73,10 @@ class AttemptScope:
         scratch = given.scratch
         runtime = Runtime(
             context=given.context,
-            store=graph.store or root.store,
+            store=self._store,
             heartbeat=activity.heartbeat,
             previous=given.previous,
+            control=self.control,
             execution_info=ExecutionInfo(
                 checkpoint_id=conf.get(CONFIG_KEY_CHECKPOINT_ID) or "",
                 checkpoint_ns=conf.get(CONFIG_KEY_CHECKPOINT_NS, ""),

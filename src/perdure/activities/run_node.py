@@ -11,61 +11,162 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from perdure._compat import ParentCommand, PregelNode, set_config_context
+from perdure._compat import NS_END, ParentCommand, Pregel, PregelNode, run_in_time, set_config_context
+from perdure.activities.asking import Questions
+from perdure.activities.cache import NodeCache
+from perdure.activities.effect_calls import EffectCalls
 from perdure.activities.failure import node_failure
 from perdure.activities.heartbeat import Heartbeats, remembered
+from perdure.activities.lending import Lending
 from perdure.activities.node_config import AttemptScope
-from perdure.activities.node_input import fetch_input
-from perdure.activities.tasks import as_graph, graph_input, needs_tasks
+from perdure.activities.node_input import NodeInputs
+from perdure.activities.task_mail import TaskMail, TaskNotices
+from perdure.activities.task_router import TaskRouter
+from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
-from perdure.errors import PayloadError, PayloadTooLarge
+from perdure.contract.thread import SavedCheckpoint
+from perdure.errors import PayloadError
+from perdure.graph.effect import effect_caller
+from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
 from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
+from perdure.payloads.limits import check_size
+from perdure.storage.external import size_limit
+from perdure.storage.store import WorkerStore
 
-__all__ = ["NodeActivities"]
+__all__ = ["Body", "NodeActivities"]
+
+
+@dataclass(frozen=True)
+class Body:
+    """What an attempt runs: the node's body, of which graph, on which part of the input. `needs_graph` tells that it
+    calls tasks, or has limits that LangGraph's runner keeps."""
+
+    graph: Pregel[Any, Any, Any, Any]
+    node: PregelNode
+    value: Callable[[NodeInput], Any]
+    needs_graph: bool
 
 
 class NodeActivities:
     """One per worker."""
 
-    def __init__(self, registry: GraphRegistry, inputs: LiveInputs) -> None:
+    def __init__(
+        self,
+        registry: GraphRegistry,
+        inputs: LiveInputs,
+        store: WorkerStore,
+        *,
+        notices: TaskNotices,
+        lending: Lending,
+        effects: EffectIndex,
+    ) -> None:
         self._registry = registry
-        self._inputs = inputs
+        self._effects = effects
+        self._questions = Questions()
+        self._inputs = NodeInputs(inputs, self._questions)
+        self._store = store
+        self._notices = notices
+        self._lending = lending
+        self._calling_tasks: dict[tuple[str, ...], bool] = {}
 
     @activity.defn(name=names.RUN_NODE)
     async def run_node(self, call: NodeCall) -> RawValue:
-        graph = node = None
+        _, payload = await self.run(call, self._node_body)
+        return RawValue(payload)
+
+    async def run(
+        self, call: NodeCall, find: Callable[[Pregel[Any, Any, Any, Any], NodeCall], Body]
+    ) -> tuple[dict[str, Any], Payload]:
+        """One attempt; its outcome, also encoded.
+
+        Raises:
+            ApplicationError: for whatever goes wrong.
+        """
+        body = router = effects = None
+        mail = TaskMail(self._notices, self._lending, self._questions)
         heartbeats = Heartbeats()
         try:
-            async with heartbeats.beating():
-                graph, node = find_node(self._registry.graph(call.graph), call.path)
-                given = remembered(await fetch_input(call, self._inputs))
-                scope = AttemptScope(self._registry.graph(call.graph), graph, node, given)
-                heartbeats.memory = scope.nested
-                outcome = await _attempt(_body(call, graph, node, given), scope)
-                return RawValue(_encode(outcome, call))
+            async with heartbeats.beating(), mail.open():
+                root = self._registry.graph(call.graph)
+                body = find(root, call)
+                fetched, mail.near = await self._inputs.fetch(call)
+                given = remembered(fetched)
+                retry = body.graph.retry_policy
+                router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
+                effects = EffectCalls(call.call, mail, self._effects)
+                effect_caller.set(effects)
+                scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
+                cache = NodeCache.of(call.path, body.graph, body.node, body.value(given))
+                if (cached := await cache.get()) is not None:
+                    return cached
+                nested = partial(_nested, scope, router)
+                heartbeats.memory = nested
+                if self._effects:
+                    scope.config = merge_configs(scope.config, {"callbacks": [effects.tool_calls]})
+                with self._inputs.held(call, fetched):
+                    outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                return outcome, await cache.put(outcome, _encode(outcome, call))
         except Exception as error:
-            raise node_failure(error, call, graph=graph, node=node) from error
+            settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
+            raise node_failure(
+                error,
+                call,
+                graph=body.graph if body else None,
+                node=body.node if body else None,
+                settled=settled,
+            ) from error
+
+    def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
+        graph, node = find_node(root, call.path)
+        key = (call.graph, *call.path)
+        if key not in self._calling_tasks:
+            self._calling_tasks[key] = needs_tasks(graph, node)
+        return Body(graph, node, _whole_input, needs_graph=self._calling_tasks[key])
 
 
-def _body(call: NodeCall, graph: Any, node: PregelNode, given: NodeInput) -> Callable[[Any], Awaitable[Any]]:
-    if needs_tasks(graph, node):
-        alone = as_graph(call.path[-1], node)
-        return lambda config: alone.ainvoke(graph_input(given.value, given.previous), config)
-    return lambda config: node.bound.ainvoke(given.value, config)
+def _whole_input(given: NodeInput) -> Any:
+    return given.value
 
 
-async def _attempt(body: Callable[[Any], Awaitable[Any]], scope: AttemptScope) -> dict[str, Any]:
+def _nested(scope: AttemptScope, router: TaskRouter) -> list[SavedCheckpoint]:
+    elsewhere = router.nested()
+    namespaces = {saved.namespace for saved in elsewhere}
+    return [*(saved for saved in scope.nested() if saved.namespace not in namespaces), *elsewhere]
+
+
+def _runnable(
+    call: NodeCall, body: Body, given: NodeInput, router: TaskRouter
+) -> Callable[[Any], Awaitable[Any]]:
+    value = body.value(given)
+    if not body.needs_graph:
+        return lambda config: _invoke(call.path[-1], body.node, value, config)
+    alone = as_graph(call.path[-1], body.node, router.around(in_own_thread(body.node.bound)))
+    return lambda config: alone.ainvoke(graph_input(value, given.previous), config)
+
+
+async def _invoke(name: str, node: PregelNode, value: Any, config: RunnableConfig) -> Any:
+    if node.timeout is None:
+        return await node.bound.ainvoke(value, config)
+    return await run_in_time(name, node.bound, value, config, node.timeout)
+
+
+async def _attempt(
+    body: Callable[[Any], Awaitable[Any]], scope: AttemptScope, nested: Callable[[], list[SavedCheckpoint]]
+) -> dict[str, Any]:
     """What the node did, as data; keys that have nothing to say are left out."""
     outcome: dict[str, Any] = {}
     try:
@@ -74,10 +175,13 @@ async def _attempt(body: Callable[[Any], Awaitable[Any]], scope: AttemptScope) -
             outcome["output"] = output
     except GraphInterrupt as stop:
         outcome["interrupts"] = list(stop.args[0]) if stop.args else []
-        outcome["nested"] = scope.nested()
+        outcome["nested"] = nested()
     except ParentCommand as command:
         outcome["parent_command"] = command.args[0]
+    else:
+        outcome["memory"] = [saved for saved in nested() if NS_END not in saved.namespace]
     outcome["writes"] = [list(write) for write in scope.writes]
+    outcome["drain"] = scope.control.drain_reason
     return {key: entry for key, entry in outcome.items() if key == "output" or entry}
 
 
@@ -90,23 +194,15 @@ async def _in_context(body: Callable[[Any], Awaitable[Any]], config: RunnableCon
 
 
 def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
+    converter = activity.payload_converter()
     try:
-        payload = activity.payload_converter().to_payload(outcome)
+        payload = converter.to_payload(outcome)
     except PayloadError as error:
         raise type(error)(f"the result of node {'/'.join(call.path)!r} cannot be stored: {error}") from error
-    if len(payload.data) > PayloadTooLarge.limit_bytes:
-        output = outcome.get("output")
-        sizes = {
-            key: len(activity.payload_converter().to_payload(value).data) for key, value in _entries(output)
-        }
-        largest = max(sizes, key=lambda key: sizes[key], default="")
-        raise PayloadTooLarge(
-            f"the result of node {'/'.join(call.path)!r} is {len(payload.data):,} bytes"
-            + (f" (channel {largest!r}: {sizes[largest]:,})" if largest else "")
-            + f", over the limit of {PayloadTooLarge.limit_bytes:,}: keep large data in a file or store and put its name in the state"
-        )
-    return payload
-
-
-def _entries(output: Any) -> list[tuple[str, Any]]:
-    return [(str(key), value) for key, value in output.items()] if isinstance(output, dict) else []
+    return check_size(
+        payload,
+        f"the result of node {'/'.join(call.path)!r}",
+        limit=size_limit(activity.client().data_converter),
+        converter=converter,
+        parts=outcome.get("output"),
+    )

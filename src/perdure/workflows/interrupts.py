@@ -10,6 +10,7 @@ value is a mapping with `expires_in` (seconds) is answered with its `on_expiry` 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from perdure.contract.thread import PendingInterrupt
@@ -58,6 +59,12 @@ class Interrupts:
         self._answers = {key: value for key, value in self._answers.items() if key in found}
         self.asking = bool(found)
 
+    def ask(self, items: list[PendingInterrupt]) -> None:
+        """Questions that are not the graph's. Those asked before keep their times."""
+        self._pending = {item.id: replace(item, created_at=self._created(item)) for item in items}
+        self._answers = {}
+        self.asking = True
+
     def clear(self) -> None:
         self._pending = {}
         self._answers = {}
@@ -96,6 +103,10 @@ class Interrupts:
         self._pending = {key: item for key, item in self._pending.items() if key not in answers}
         self.asking = False
         return {key: value for key, value in answers.items() if not key.startswith(BREAKPOINT)} or None
+
+    def _created(self, item: PendingInterrupt) -> float:
+        known = self._pending.get(item.id)
+        return item.created_at if known is None else known.created_at
 
     def _by_id(self, value: Any) -> dict[str, Any]:
         waiting = {item.id for item in self.waiting}

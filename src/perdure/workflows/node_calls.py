@@ -14,7 +14,7 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
-from temporalio import exceptions, workflow
+from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from perdure._compat import (
@@ -28,6 +28,7 @@ from perdure._compat import (
     CONFIG_KEY_SCRATCHPAD,
     CONFIG_KEY_SEND,
     CONFIG_KEY_TASK_ID,
+    NS_SEP,
     TASKS,
     ParentCommand,
     PregelScratchpad,
@@ -37,16 +38,19 @@ from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import CarryOver, SavedCheckpoint
-from perdure.errors import NodeFailed
 from perdure.graph.mirror import NodeProxy
+from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
+from perdure.workflows.effects import Effects
+from perdure.workflows.failure import node_failed
+from perdure.workflows.places import Places
+from perdure.workflows.sizes import payload_limit
+from perdure.workflows.task_calls import TaskCalls
 
 __all__ = ["EXTERN_DROP_INPUT", "EXTERN_PUT_INPUT", "NodeCalls"]
 
 EXTERN_PUT_INPUT = "perdure.put_input"
 EXTERN_DROP_INPUT = "perdure.drop_input"
-
-PAGE_BYTES = 1_000_000
 
 _INTERNAL_KEYS = (
     CONFIG_KEY_TASK_ID,
@@ -61,49 +65,89 @@ _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
 class NodeCalls:
     """Implements `perdure.graph.mirror.NodeCaller` for one workflow run."""
 
-    def __init__(self, graph: str, carry: CarryOver, *, on_result: Callable[[], None]) -> None:
+    def __init__(self, graph: str, carry: CarryOver | None, *, on_result: Callable[[], None]) -> None:
+        carry = carry or CarryOver()
+        self.effects = Effects(carry.effects)
+        self.places = Places(carry.places)
+        self.run_id = ""
         self.count = carry.calls
-        # By task namespace: what graphs that a node runs by itself need to go on after an interrupt.
+        # By task namespace: what graphs that a node runs by itself need to go on after an interrupt. Without task ids: what
+        # such a graph with a memory of its own remembers.
         self.nested: dict[str, list[SavedCheckpoint]] = dict(carry.nested)
         self._graph = graph
         self._on_result = on_result
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
+        self._copies = Copies()
         self._seen: dict[str, Any] = {}
+        self.tasks = TaskCalls(self.effects, put=self._put_input, drop=self._drop_input)
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
         self.count += 1
         call = str(self.count)
-        info = workflow.info()
-        key = (info.workflow_id, info.run_id, call)
-        externs = workflow.extern_functions()
-
         namespace: str = configurable(config)[CONFIG_KEY_CHECKPOINT_NS]
-        nested = self.nested.pop(namespace, [])
+        nested = self._nested(proxy, namespace)
 
         def build() -> NodeInput:
             return _node_input(input, config, nested)
 
         self._under_way[call] = build
-        externs[EXTERN_PUT_INPUT](key, build)
+        self._put_input(call, build)
+        path = NS_SEP.join(proxy.path)
+        number = self.places.take(path)
+        place = f"{self.run_id}/{path}/{number}"
+        self.tasks.open(call, self._graph, proxy, _step(config), place, build)
+        done = False
         try:
             outcome = await self._schedule(proxy, call, input, config)
+            done = not outcome.get("interrupts")
         except (Exception, asyncio.CancelledError):
             # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
-            externs[EXTERN_DROP_INPUT](key)
+            self._ended(call)
             raise
         finally:
             del self._under_way[call]
-        externs[EXTERN_DROP_INPUT](key)
+            self.places.leave(path, number, done=done)
+        self._ended(call)
         self._on_result()
         if stopped := outcome.get("nested"):
             self.nested[namespace] = stopped
+        memory: list[SavedCheckpoint] = outcome.get("memory", [])
+        for name in {saved.namespace: None for saved in memory}:
+            self.nested[name] = [saved for saved in memory if saved.namespace == name]
         return _apply(outcome, config)
+
+    def _nested(self, proxy: NodeProxy, namespace: str) -> list[SavedCheckpoint]:
+        """Where graphs that this call ran stopped, and what those with a memory of their own (`checkpointer=True`) kept."""
+        stopped = self.nested.pop(namespace, [])
+        known = {saved.namespace for saved in stopped}
+        path = NS_SEP.join(proxy.path)
+        memory = [
+            saved
+            for name, kept in self.nested.items()
+            if (name == path or name.startswith(path + NS_SEP)) and name not in known
+            for saved in kept
+        ]
+        return [*memory, *stopped]
+
+    def _put_input(self, call: str, build: Callable[[], NodeInput]) -> None:
+        info = workflow.info()
+        workflow.extern_functions()[EXTERN_PUT_INPUT](
+            (info.workflow_id, info.run_id, call), build, self._copies
+        )
+
+    def _drop_input(self, call: str) -> None:
+        info = workflow.info()
+        workflow.extern_functions()[EXTERN_DROP_INPUT]((info.workflow_id, info.run_id, call))
+
+    def _ended(self, call: str) -> None:
+        self._drop_input(call)
+        self.tasks.close(call)
 
     async def _schedule(
         self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig
     ) -> dict[str, Any]:
         policy = proxy.policy
-        step = int(config.get("metadata", {}).get("langgraph_step", 0))
+        step = _step(config)
         try:
             return await workflow.execute_activity(
                 names.RUN_NODE,
@@ -126,7 +170,9 @@ class NodeCalls:
             if is_cancelled_exception(error):
                 # As LangGraph and asyncio know it; a FailureError would read as a failure of the node.
                 raise asyncio.CancelledError(f"node {'/'.join(proxy.path)!r} was cancelled") from error
-            failed = _node_failed(proxy, error)
+            failed = node_failed(
+                "/".join(proxy.path), error, timeout=policy.timeout, heartbeat=policy.heartbeat
+            )
             if failed.original is None:
                 raise failed from error
             # LangGraph gives a node's error handler what the node raised; `as_failure` finds the rest in the cause.
@@ -151,7 +197,7 @@ class NodeCalls:
         Raises:
             ApplicationError: when no such call is under way; an attempt that asks for it is out of date.
         """
-        build = self._under_way.get(request.call)
+        build = self._under_way.get(request.call) or self.tasks.input(request.call)
         if build is None:
             raise ApplicationError(
                 f"node call {request.call!r} is not under way any more",
@@ -160,9 +206,13 @@ class NodeCalls:
             )
         encoded = workflow.payload_converter().to_payload(build()).data
         data = base64.b64encode(zlib.compress(encoded, 1))
-        pages = max(1, -(-len(data) // PAGE_BYTES))
-        start = request.page * PAGE_BYTES
-        return InputPage(pages=pages, data=data[start : start + PAGE_BYTES].decode())
+        size = payload_limit() // 2
+        start = request.page * size
+        return InputPage(pages=max(1, -(-len(data) // size)), data=data[start : start + size].decode())
+
+
+def _step(config: RunnableConfig) -> int:
+    return int(config.get("metadata", {}).get("langgraph_step", 0))
 
 
 def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint]) -> NodeInput:
@@ -206,38 +256,10 @@ def _apply(outcome: dict[str, Any], config: RunnableConfig) -> Any:
     """Do in the workflow what the node did to LangGraph in the activity."""
     if writes := outcome.get("writes"):
         configurable(config)[CONFIG_KEY_SEND]([(channel, value) for channel, value in writes])
+    if reason := outcome.get("drain"):
+        configurable(config)[CONFIG_KEY_RUNTIME].control.request_drain(reason)
     if interrupts := outcome.get("interrupts"):
         raise GraphInterrupt(tuple(interrupts))
     if (command := outcome.get("parent_command")) is not None:
         raise ParentCommand(command)
     return outcome.get("output")
-
-
-def _raisable(error: Any) -> Exception | None:
-    # A coroutine cannot raise the two that end an iteration.
-    if not isinstance(error, Exception) or isinstance(error, (StopIteration, StopAsyncIteration)):
-        return None
-    return error
-
-
-def _node_failed(proxy: NodeProxy, error: ActivityError) -> NodeFailed:
-    cause = error.cause
-    if isinstance(cause, ApplicationError):
-        details: dict[str, Any] = (
-            cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-        )
-        return NodeFailed(
-            node="/".join(proxy.path),
-            cause_type=cause.type or "Exception",
-            cause=cause.message,
-            attempts=int(details.get("attempts", 0)),
-            original=_raisable(details.get("error")),
-        )
-    if isinstance(cause, exceptions.TimeoutError):
-        kind = cause.type.name.lower() if cause.type else "time"
-        limit = proxy.policy.heartbeat if kind == "heartbeat" else proxy.policy.timeout
-        text = f"no answer within its {kind} limit of {limit}"
-        return NodeFailed(node="/".join(proxy.path), cause_type="TimeoutError", cause=text, attempts=0)
-    return NodeFailed(
-        node="/".join(proxy.path), cause_type=type(cause).__name__, cause=str(cause or error), attempts=0
-    )

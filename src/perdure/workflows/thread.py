@@ -20,27 +20,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, NoReturn
 
-from langgraph.errors import GraphDrained, GraphRecursionError
-from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.errors import GraphDrained
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import FailureError
 
-from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT, Pregel
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest
+from perdure.contract.state import HistoryRequest, StateUpdate
+from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
-from perdure.errors import PerdureError, RunCancelled, ThreadNotFound
-from perdure.graph.inline import graph_scope
-from perdure.graph.mirror import CALLER_KEY
-from perdure.graph.saver import LatestSaver
+from perdure.errors import PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
+from perdure.workflows.compensation import Compensation
+from perdure.workflows.driver import RunDriver
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
-from perdure.workflows.node_calls import NodeCalls
+from perdure.workflows.sizes import sendable, told_state
+from perdure.workflows.states import States
 
 __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
 
@@ -65,26 +63,30 @@ class ThreadWorkflow:
     def __init__(self, start: ThreadStart) -> None:
         carry = start.carry or CarryOver()
         self._start = start
-        self._saver = LatestSaver(carry.checkpoints)
-        self._calls = NodeCalls(start.graph, carry, on_result=self._after_call)
-        self._first_call = carry.calls
+        self._states = States(start)
         self._interrupts = Interrupts(carry.pending, carry.answers, asking=carry.asking)
+        self._driver = RunDriver(
+            start,
+            self._states,
+            self._interrupts,
+            set_status=self._set_status,
+            continue_as_new=self._continue_as_new,
+        )
+        self._compensation = Compensation(self._driver.calls, self._interrupts, set_status=self._set_status)
         self._queued: list[RunRequest] = list(carry.queued)
-        self._run: RunRequest | None = None
-        self._driver: asyncio.Task[Any] | None = None
-        self._control: RunControl | None = None
+        # From the first task on: somebody who waits for its result may ask before `run` has begun.
+        self._run: RunRequest | None = carry.run or start.run
+        self._driving: asyncio.Task[Any] | None = None
         self._cancel_asked = False
         # By run id: the result, or the failure that it ended in.
         self._ends: dict[str, Any] = {}
         self._status: RunStatus = "running" if start.run or carry.run else "idle"
         self._error: str | None = None
-        self._stop_at_step = carry.stop_at_step
-        self._graph: Pregel[Any, Any, Any, Any] | None = None
 
     @workflow.run
     async def run(self, start: ThreadStart) -> Any:
         try:
-            self._graph = self._load_graph()
+            self._states.load(workflow.extern_functions()[EXTERN_GRAPH](start.graph))
         except Exception as error:
             raise as_failure(error) from error
         resumed = start.carry.run if start.carry else None
@@ -97,7 +99,7 @@ class ThreadWorkflow:
         while True:
             request = resumed
             if request is None:
-                await workflow.wait_condition(lambda: bool(self._queued) or self._should_carry())
+                await workflow.wait_condition(lambda: bool(self._queued) or self._driver.should_carry())
                 if not self._queued:
                     self._continue_as_new(None)
                 request = self._queued.pop(0)
@@ -107,12 +109,28 @@ class ThreadWorkflow:
     # -- handlers: validate and delegate ---------------------------------------------------------------------------
 
     @workflow.query(name=names.QUERY_STATE)
-    def state(self) -> ThreadState:
-        return self._state()
+    def state(self) -> RawValue:
+        return told_state(self._state())
+
+    @workflow.query(name=names.QUERY_HISTORY)
+    def history(self, request: HistoryRequest) -> RawValue:
+        return sendable(self._states.history(request), "a checkpoint of the thread")
+
+    @workflow.query(name=names.QUERY_RESTART)
+    def restart(self, checkpoint_id: str | None) -> RawValue:
+        return sendable(self._restart(checkpoint_id), "what the thread would start again with")
 
     @workflow.query(name=names.QUERY_NODE_INPUT)
     def node_input(self, request: InputRequest) -> InputPage:
-        return self._calls.page(request)
+        return self._driver.calls.page(request)
+
+    @workflow.signal(name=names.SIGNAL_TASKS)
+    def call_tasks(self, batch: TaskBatch) -> None:
+        self._driver.calls.tasks.ask(batch)
+
+    @workflow.query(name=names.QUERY_TASKS)
+    def task_outcomes(self, poll: TaskPoll) -> TaskNews:
+        return self._driver.calls.tasks.news(poll)
 
     @workflow.update(name=names.UPDATE_RESUME)
     def resume(self, answer: Answer) -> list[str]:
@@ -122,6 +140,14 @@ class ThreadWorkflow:
     def _check_resume(self, answer: Answer) -> None:
         self._interrupts.check(answer.value)
 
+    @workflow.update(name=names.UPDATE_STATE)
+    async def update_state(self, update: StateUpdate) -> str:
+        return await self._update_state(update)
+
+    @update_state.validator
+    def _check_update_state(self, update: StateUpdate) -> None:
+        self._check_at_rest()
+
     @workflow.update(name=names.UPDATE_START_RUN)
     def start_run(self, request: RunRequest) -> str:
         self._queued.append(request)
@@ -129,7 +155,7 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
     def cancel_run(self) -> bool:
-        self._cancel_asked = self._driver is not None and self._driver.cancel()
+        self._cancel_asked = self._driving is not None and self._driving.cancel()
         return self._cancel_asked
 
     @workflow.update(name=names.UPDATE_RUN_RESULT)
@@ -147,32 +173,34 @@ class ThreadWorkflow:
 
     # -- driving ----------------------------------------------------------------------------------------------------
 
-    def _load_graph(self) -> Pregel[Any, Any, Any, Any]:
-        mirrored = workflow.extern_functions()[EXTERN_GRAPH](self._start.graph)
-        return mirrored.copy({"checkpointer": self._saver})
-
     async def _one_shot(self, request: RunRequest, resumed: RunRequest | None) -> Any:
+        self._run = request
         try:
             result = await self._drive(request, resume=resumed is not None)
         except asyncio.CancelledError:
+            await self._compensation.run()
             self._set_status("cancelled")
             raise
         except GraphDrained:
             return self._continue_as_new(request)
         except Exception as error:
+            compensated = await self._compensation.run()
             self._set_status("failed", error)
-            raise as_failure(error) from error
+            raise as_failure(error, compensated) from error
         self._set_status("completed")
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
     async def _turn(self, request: RunRequest, *, resume: bool) -> None:
         """One run of a thread that stays open. Its end, however it ends, is kept for who asks for the result."""
-        self._driver = asyncio.create_task(self._drive(request, resume=resume))
+        self._run = request
+        self._driving = asyncio.create_task(self._drive(request, resume=resume))
         try:
-            self._keep_end(request, await self._driver)
+            self._keep_end(request, await self._driving)
+            self._driver.calls.effects.clear()
             self._set_status("idle")
         except asyncio.CancelledError:
+            await self._compensation.run()
             if not self._cancel_asked:
                 raise  # the thread itself is being cancelled
             self._keep_end(request, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
@@ -181,127 +209,86 @@ class ThreadWorkflow:
         except GraphDrained:
             self._continue_as_new(request)
         except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
-            self._keep_end(request, as_failure(error))
+            self._keep_end(request, as_failure(error, await self._compensation.run()))
+            self._driver.calls.effects.clear()
             self._set_status("idle", error)
         finally:
-            self._driver = None
+            self._driving = None
             self._run = None
             self._cancel_asked = False
+
+    async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
+        result = await self._driver.drive(request, resume=resume)
+        return sendable(result, "the result of the run", parts=result)
 
     def _keep_end(self, request: RunRequest, end: Any) -> None:
         self._ends[request.id] = end
         while len(self._ends) > _KEPT_ENDS:
             del self._ends[next(iter(self._ends))]
 
-    async def _drive(self, request: RunRequest, *, resume: bool) -> Any:
-        """Run the graph until it ends, answering its interrupts as decisions and deadlines come in."""
-        self._run = request
-        step_input: Any = None if resume else request.input
-        resume = resume and not self._interrupts.asking
-        while True:
-            if not self._interrupts.asking:
-                self._set_status("running")
-                result = await self._step(request, step_input, resume=resume)
-                resume = False
-                self._interrupts.open(self._snapshot(), workflow.time())
-                if not self._interrupts.asking:
-                    return result
-            self._set_status("interrupted")
-            answers = await self._answers(request)
-            step_input = None if answers is None else Command(resume=answers)
+    # -- the state, set by hand --------------------------------------------------------------------------------------
 
-    async def _step(self, request: RunRequest, step_input: Any, *, resume: bool) -> Any:
-        self._control = RunControl()
-        config = self._config(request)
-        config["recursion_limit"] = self._limit(request, resume=resume)
-        assert self._graph is not None
-        with graph_scope():
-            return await self._graph.ainvoke(
-                step_input,
-                config,
-                context=request.context,
-                durability="sync",
-                control=self._control,
+    def _check_at_rest(self) -> None:
+        if self._status == "running" or self._driver.writing:
+            raise StateUpdateRefused(
+                f"thread {workflow.info().workflow_id!r} is running: its state can be changed when it waits or is idle"
             )
 
-    async def _answers(self, request: RunRequest) -> dict[str, Any] | None:
-        while not self._interrupts.answers:
-            if self._should_carry():
-                self._continue_as_new(request)
-            deadline = self._interrupts.next_deadline()
-            timeout = None if deadline is None else timedelta(seconds=max(0.0, deadline - workflow.time()))
-            try:
-                await workflow.wait_condition(
-                    lambda: bool(self._interrupts.answers) or self._should_carry(),
-                    timeout=timeout,
-                    timeout_summary="deadline of the waiting interrupts",
-                )
-            except TimeoutError:
-                self._interrupts.expire(workflow.time())
-        return self._interrupts.take()
+    async def _update_state(self, update: StateUpdate) -> str:
+        try:
+            checkpoint_id = await self._driver.update_state(update, running=self._run is not None)
+        except Exception as error:
+            refused = StateUpdateRefused(f"{type(error).__name__}: {error}")
+            raise as_failure(refused) from error
+        if self._run is not None and self._interrupts.asking:
+            self._set_status("interrupted", always=True)
+        return checkpoint_id
 
-    def _limit(self, request: RunRequest, *, resume: bool) -> int:
-        """The recursion limit; what is left of it when a Pregel run goes on after continuing as new."""
-        assert self._graph is not None
-        own = (self._graph.config or {}).get("recursion_limit", DEFAULT_RECURSION_LIMIT)
-        limit = int(request.config.get("recursion_limit", own))
-        if resume and self._stop_at_step is not None:
-            # As PregelLoop counts: it starts at the saved step + 1, and stops at its start + limit + 1.
-            left = self._stop_at_step - self._saver.step - 2
-            if left < 1:
-                raise GraphRecursionError(
-                    f"Recursion limit of {limit} reached without hitting a stop condition."
-                )
-            return left
-        self._stop_at_step = self._saver.step + 2 + limit
-        return limit
-
-    def _config(self, request: RunRequest) -> Any:
-        config = dict(request.config)
-        configurable = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
-        config["configurable"] = {
-            **configurable,
-            CONFIG_KEY_THREAD_ID: workflow.info().workflow_id,
-            CALLER_KEY: self._calls,
-        }
-        return config
-
-    def _snapshot(self) -> Any:
-        assert self._graph is not None
-        return self._graph.get_state({"configurable": {CONFIG_KEY_THREAD_ID: workflow.info().workflow_id}})
+    def _restart(self, checkpoint_id: str | None) -> ThreadStart:
+        """What a closed thread's next workflow run starts with, to go on from its latest or an earlier checkpoint."""
+        last = self._run or (self._start.carry.run if self._start.carry else None) or self._start.run
+        if last is not None and self._states.saver.step() >= -1:
+            last = replace(last, input=None, checkpoint_id=checkpoint_id)
+        carry = CarryOver(
+            checkpoints=self._states.saver.export(),
+            nested=self._driver.calls.nested,
+            calls=self._driver.calls.count,
+            ticks=self._states.ids.ticks,
+            effects=self._driver.calls.effects.entries,
+            places=self._driver.calls.places.book(),
+        )
+        return replace(self._start, run=last, carry=carry)
 
     # -- continue as new ----------------------------------------------------------------------------------------------
 
-    def _should_carry(self) -> bool:
-        done = self._calls.count - self._first_call
-        limit = self._start.carry_every
-        return (limit > 0 and done >= limit) or workflow.info().is_continue_as_new_suggested()
-
-    def _after_call(self) -> None:
-        # Asked for before a step has run, a drain would make no progress at all.
-        if self._control is not None and self._should_carry():
-            self._control.request_drain("continue as new")
-
     def _continue_as_new(self, request: RunRequest | None) -> NoReturn:
-        workflow.continue_as_new(replace(self._start, run=None, carry=self._carry_over(request)))
+        start = replace(self._start, run=None, carry=self._carry_over(request))
+        snapshot = self._states.latest_or_none()
+        values = snapshot.values if snapshot else None
+        workflow.continue_as_new(
+            sendable(start, "what the thread takes along when it continues as new", parts=values)
+        )
 
     def _carry_over(self, request: RunRequest | None) -> CarryOver:
         return CarryOver(
-            checkpoints=self._saver.export(),
+            checkpoints=self._states.saver.export(),
             run=request,
             pending=self._interrupts.pending,
             answers=self._interrupts.answers,
             asking=self._interrupts.asking,
-            stop_at_step=self._stop_at_step,
+            stop_at_step=self._driver.stop_at_step,
             queued=self._queued,
-            nested=self._calls.nested,
-            calls=self._calls.count,
+            nested=self._driver.calls.nested,
+            calls=self._driver.calls.count,
+            ticks=self._states.ids.ticks,
+            effects=self._driver.calls.effects.entries,
+            places=self._driver.calls.places.book(),
         )
 
     # -- what others see ----------------------------------------------------------------------------------------------
 
-    def _set_status(self, status: RunStatus, error: Exception | None = None) -> None:
-        changed = status != self._status
+    def _set_status(self, status: RunStatus, error: Exception | None = None, *, always: bool = False) -> None:
+        changed = always or status != self._status
         self._status = status
         self._error = None if error is None else str(error)
         if not changed or status not in ("running", "interrupted", "idle"):
@@ -319,10 +306,7 @@ class ThreadWorkflow:
             workflow.upsert_memo({"status": status, "pending": pending})
 
     def _state(self) -> ThreadState:
-        try:
-            snapshot = self._snapshot() if self._graph is not None else None
-        except Exception:  # noqa: BLE001 - writes that failed the run fail here again; the rest can still be told
-            snapshot = None
+        snapshot = self._states.latest_or_none()
         return ThreadState(
             graph=self._start.graph,
             status=self._status,

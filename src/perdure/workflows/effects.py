@@ -1,0 +1,174 @@
+"""What a run did to the world: each effect under its key, with its undo.
+
+Side: workflow. One ledger per thread; it goes along when the thread continues as new.
+
+| state         | meaning                                         | leaves it by                                        |
+|---------------|-------------------------------------------------|-----------------------------------------------------|
+| started       | asked for; it may have happened                 | its activity's end                                  |
+| done          | it happened; its result is known                | undo                                                |
+| failed        | its retries are used up; it may have happened   | asked for again (in doubt then), undo               |
+| undone        | its undo has succeeded                          | asked for again, under a new key                    |
+| undo_failed   | its undo has failed for good: a person must see | undo, when a person says so; closed with a reason   |
+| closed        | a person has seen to it                         | -                                                   |
+
+Invariants: an entry is written before its activity is scheduled, so an effect whose answer is lost is undone, too; a done
+effect is answered from here and not run again; the same place in a run has the same key, and the same arguments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, FailureError
+
+from perdure.contract import names
+from perdure.contract.effect import EffectEntry, EffectRequest, EffectState, UndoCall, UndoPolicy
+
+__all__ = ["Admission", "Effects"]
+
+_OWED: tuple[EffectState, ...] = ("started", "done", "failed", "undo_failed")
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What becomes of a request: it is started under `key`, or its `result` (JSON) is known, or there is a `conflict`."""
+
+    key: str
+    in_doubt: bool = False
+    result: str | None = None
+    conflict: str | None = None
+
+
+class Effects:
+    """`entries` are those of the run under way, oldest first."""
+
+    def __init__(self, entries: Iterable[EffectEntry] = ()) -> None:
+        self._entries = {entry.key: entry for entry in entries}
+
+    @property
+    def entries(self) -> list[EffectEntry]:
+        return list(self._entries.values())
+
+    @property
+    def owed(self) -> list[EffectEntry]:
+        """Those that an end in failure must undo, newest first."""
+        return [e for e in reversed(self._entries.values()) if e.undo is not None and e.state in _OWED]
+
+    def admit(
+        self,
+        asked: EffectRequest,
+        *,
+        place: str,
+        effect: str,
+        name: str,
+        node: str,
+        step: int,
+        args: list[object],
+        kwargs: dict[str, object],
+    ) -> Admission:
+        """Register a call before it is made; `place` is the node call's."""
+        key = self._key(place, effect, asked.place)
+        known = self._entries.get(key)
+        if known is None:
+            self._entries[key] = EffectEntry(
+                key=key,
+                effect=effect,
+                name=name,
+                node=node,
+                step=step,
+                digest=asked.digest,
+                state="started",
+                args=args,
+                kwargs=kwargs,
+                undo=asked.undo,
+            )
+            return Admission(key)
+        if known.digest != asked.digest:
+            return Admission(
+                key,
+                conflict=f"effect {name!r} in node {node!r} was called again with other arguments than before an "
+                "interruption: what decides them must not change when the node runs again (put it in a node of its own)",
+            )
+        if known.state == "done":
+            return Admission(key, result=known.result)
+        self._entries[key] = replace(known, state="started")
+        return Admission(key, in_doubt=True)
+
+    def settle(self, key: str, state: EffectState, result: str | None = None) -> None:
+        if (entry := self._entries.get(key)) is not None and entry.state == "started":
+            self._entries[key] = replace(entry, state=state, result=result)
+
+    def commit(self) -> None:
+        """The point of no return: what was done so far is not undone any more."""
+        self._entries = {key: replace(entry, undo=None) for key, entry in self._entries.items()}
+
+    def clear(self) -> None:
+        """A run has ended well."""
+        self._entries.clear()
+
+    def close(self, key: str, reason: str) -> None:
+        """A person has seen to what could not be undone."""
+        self._entries[key] = replace(self._entries[key], state="closed", reason=reason)
+
+    async def compensate(self, again: Iterable[str] = ()) -> list[EffectEntry]:
+        """Undo what is owed, newest first, and of what could not be undone before that of these keys; those whose undo has
+        failed for good."""
+        keys = set(again)
+        for entry in self.owed:
+            if entry.undo is None or (entry.state == "undo_failed" and entry.key not in keys):
+                continue
+            reason = await _undo(entry, entry.undo)
+            state: EffectState = "undo_failed" if reason else "undone"
+            self._entries[entry.key] = replace(entry, state=state, reason=reason)
+        return [entry for entry in self.owed if entry.state == "undo_failed"]
+
+    def _key(self, place: str, effect: str, within: str) -> str:
+        """The idempotency key: of the thread and the place in its run, never of Temporal's ids, which a reset changes."""
+        count = 0
+        while True:
+            told = "\n".join(
+                [workflow.info().workflow_id, place, effect, within, *([str(count)] * (count > 0))]
+            )
+            key = hashlib.sha256(told.encode()).hexdigest()[:32]
+            known = self._entries.get(key)
+            # Under its old key a service would remember what has been taken back since.
+            if known is None or known.state not in ("undone", "closed"):
+                return key
+            count += 1
+
+
+async def _undo(entry: EffectEntry, policy: UndoPolicy) -> str:
+    """Why it could not be undone; nothing when it was."""
+    result = None if entry.result is None else _output(entry.result)
+    try:
+        await workflow.execute_activity(
+            names.RUN_UNDO,
+            UndoCall(entry.effect, entry.name, entry.key, entry.args, entry.kwargs, result),
+            activity_id=f"undo {entry.name}:{entry.key}:{workflow.uuid4().hex[:8]}",
+            start_to_close_timeout=timedelta(seconds=policy.timeout),
+            heartbeat_timeout=timedelta(seconds=5),
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=policy.first),
+                backoff_coefficient=policy.factor,
+                maximum_interval=timedelta(seconds=policy.most),
+                maximum_attempts=policy.attempts,
+            ),
+            summary=f"undo {entry.name}",
+        )
+    except ActivityError as error:
+        cause = error.cause or error
+        return cause.message if isinstance(cause, FailureError) else str(cause)
+    return ""
+
+
+def _output(result: str) -> Any:
+    """What the effect returned: the output of its activity, as of a node's."""
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=result.encode())
+    return workflow.payload_converter().from_payload(payload).get("output")
