@@ -308,6 +308,62 @@ async def test_an_effect_that_must_not_be_repeated_fails_in_doubt_and_is_undone(
     assert world.undone == [("a", None)]
 
 
+@pytest.mark.parametrize(
+    ("answer", "made", "result"),
+    [("retry", 2, "a done"), ({"type": "happened", "result": "by phone"}, 1, "by phone")],
+)
+async def test_a_person_may_be_asked_whether_it_happened(
+    world: World, answer: Any, made: int, result: str
+) -> None:
+    act = world.effect(in_doubt="ask")
+    world.fail["a"] = [ConnectionError("lost")]
+
+    async def node(state: State) -> dict[str, Any]:
+        return {"log": [await act("a"), interrupt("next?"), await act("b")]}
+
+    async with running(node) as env:
+        run = await env.start("g", {"log": []})
+        [pending] = await run.wait_for_approvals()
+        assert (pending.value["effect"], pending.value["problem"]) == ("act", "ConnectionError: lost")
+        await run.resume({pending.id: "hm"})
+        [again] = await run.wait_for_approvals()
+        assert again.value["effect"] == "act"
+        await run.resume({again.id: answer})
+        [following] = await run.wait_for_approvals()
+        assert following.value == "next?"
+        await run.resume({following.id: "yes"})
+        assert (await run.result())["log"] == [result, "yes", "b done"]
+    assert len(world.asked) == made + 1
+
+
+async def test_a_person_may_refuse_to_try_again(world: World) -> None:
+    world.fail["a"] = [ConnectionError("lost")]
+    async with running(*doing(world.effect(in_doubt="ask"), "a")) as env:
+        run = await env.start("g", {"log": []})
+        [pending] = await run.wait_for_approvals()
+        await run.resume({pending.id: "fail"})
+        with pytest.raises(RunFailed, match="a person does not want it"):
+            await run.result()
+    assert world.undone == [("a", None)]
+
+
+async def test_a_definite_refusal_is_not_put_to_a_person(world: World) -> None:
+    world.fail["a"] = [ValueError("no such card")]
+    async with running(*doing(world.effect(in_doubt="ask"), "a")) as env:
+        with pytest.raises(RunFailed, match="no such card"):
+            await (await env.start("g", {"log": []})).result()
+
+
+async def test_an_effect_that_asks_inside_itself_is_refused(world: World) -> None:
+    @effect(retry=ONCE)
+    async def act(name: str) -> str:
+        return interrupt("may I?")
+
+    async with running(*doing(act, "a")) as env:
+        with pytest.raises(RunFailed, match="ask before the effect"):
+            await (await env.start("g", {"log": []})).result()
+
+
 async def test_other_arguments_at_the_same_place_are_refused(world: World) -> None:
     act = world.effect()
     tries: list[int] = []

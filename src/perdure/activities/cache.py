@@ -3,7 +3,8 @@
 Side: activities. The cache is the user's (`compile(cache=...)`), in reach of every worker if it is one that several
 processes share. What is kept is the outcome as it goes into the history, so a hit is recorded like a result.
 
-Not kept: outcomes that ask (`interrupt`), and what a node that is a graph does: its own nodes run.
+Not kept: outcomes that are more than values, such as a question (`interrupt`). Not looked up: a node that is a graph; its
+own nodes run.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from temporalio import activity
 from temporalio.api.common.v1 import Payload
 
 from perdure._compat import Pregel, PregelNode
+from perdure.contract.node import NodeCall
+from perdure.contract.task import TaskCall
 
 __all__ = ["NodeCache"]
+
+_KEPT = frozenset({"output", "writes"})
 
 
 class NodeCache:
@@ -32,16 +37,15 @@ class NodeCache:
         self._ttl = ttl
 
     @classmethod
-    def of(
-        cls, path: list[str], graph: Pregel[Any, Any, Any, Any], node: PregelNode, value: Any
-    ) -> NodeCache:
+    def of(cls, call: NodeCall, graph: Pregel[Any, Any, Any, Any], node: PregelNode, value: Any) -> NodeCache:
         policy: CachePolicy[Any] | None = node.cache_policy or graph.cache_policy
         if graph.cache is None or policy is None:
             return cls(None, ((), ""), None)
         digest: str | bytes = policy.key_func(value)
         text = digest.encode() if isinstance(digest, str) else digest
         # Apart from LangGraph's own entries, which hold something else.
-        return cls(graph.cache, (("perdure", *path), hashlib.sha256(text).hexdigest()), policy.ttl)
+        namespace = ("perdure", call.graph, *call.path, call.task if isinstance(call, TaskCall) else "")
+        return cls(graph.cache, (namespace, hashlib.sha256(text).hexdigest()), policy.ttl)
 
     async def get(self) -> tuple[dict[str, Any], Payload] | None:
         """The outcome, also encoded."""
@@ -53,6 +57,6 @@ class NodeCache:
 
     async def put(self, outcome: dict[str, Any], payload: Payload) -> Payload:
         """Keep it, if it is one that can stand for other calls; gives it back."""
-        if self._cache is not None and "interrupts" not in outcome:
+        if self._cache is not None and outcome.keys() <= _KEPT:
             await self._cache.aset({self._key: (payload.SerializeToString(), self._ttl)})
         return payload

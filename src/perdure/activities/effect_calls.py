@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.types import interrupt
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RetryPolicy
 
+from perdure.activities.failures import classify, describe
 from perdure.activities.task_mail import TaskMail
 from perdure.contract.effect import EffectRequest, UndoPolicy
 from perdure.contract.task import TaskInput, TaskOutcome, TaskRequest, TaskRetry
-from perdure.errors import NodeFailed, PayloadError
+from perdure.errors import NodeFailed, PayloadError, PerdureError
 from perdure.graph.effect import EffectSpec
 from perdure.graph.effect_index import EffectIndex
 
@@ -44,12 +47,14 @@ class EffectCalls:
         within = self.tool_calls.current()
         place = f"{within}#{self._counts[spec.id, within]}"
         self._counts[spec.id, within] += 1
+        asks = spec.in_doubt == "ask"
         request = TaskRequest(
             key=f"{self._call}.{spec.name}@{place}",
             task=spec.id,
             name=spec.name,
             input=TaskInput(id="", namespace="", args=list(args), kwargs=kwargs),
-            retry=_retry(spec.retry),
+            # Whether to try again is for a person to say.
+            retry=replace(_retry(spec.retry), attempts=1) if asks else _retry(spec.retry),
             timeout=spec.timeout.total_seconds() if spec.timeout else None,
             effect=EffectRequest(
                 place=place,
@@ -59,10 +64,31 @@ class EffectCalls:
             ),
         )
         try:
-            return _result(await self._mail.ask(request))
+            return await (self._ask_through(request, args, kwargs) if asks else self._make(request))
         except Exception as error:
             self._raised.append(error)
             raise
+
+    async def _make(self, request: TaskRequest) -> Any:
+        return _result(await self._mail.ask(request))
+
+    async def _ask_through(self, request: TaskRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As `_make`; a person is asked what to do about a call that may have happened, until they say it."""
+        assert request.effect is not None
+        answers: list[Any] = []
+        while True:
+            effect = replace(request.effect, answers=list(answers))
+            # Each is a request of its own: the outcome of the one before may be told again, by a replay.
+            key = f"{request.key}!{len(answers)}" if answers else request.key
+            outcome = await self._mail.ask(replace(request, key=key, effect=effect))
+            problem = _problem(outcome)
+            if not problem:
+                break
+            answers.append(interrupt(_question(request.name, args, kwargs, problem)))
+        # LangGraph gives answers out in the order of the questions: those of an earlier time must be asked for again.
+        for _ in range(outcome.asked):
+            interrupt(_question(request.name, args, kwargs, ""))
+        return _result(outcome)
 
     def has_raised(self, error: BaseException) -> bool:
         """Whether that is the failure of an effect, whose retries are used up then."""
@@ -85,6 +111,32 @@ class ToolCalls(AsyncCallbackHandler):
         config = var_child_runnable_config.get()
         parent = getattr((config or {}).get("callbacks"), "parent_run_id", None)
         return "" if parent is None else self._ids.get(parent, "")
+
+
+def _problem(outcome: TaskOutcome) -> str:
+    """Why it may have happened; nothing where that is known."""
+    if outcome.in_doubt:
+        return "it was interrupted"
+    if not outcome.failed:
+        return ""
+    try:
+        _result(outcome)
+    except PerdureError as error:
+        return str(error) if isinstance(error, NodeFailed) else ""
+    except Exception as error:  # noqa: BLE001 - any of the effect's own
+        return describe(error) if classify(error).retry else ""
+    return ""
+
+
+def _question(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], problem: str) -> dict[str, Any]:
+    return {
+        "question": f"{name!r} may have happened already. What is to be done?",
+        "effect": name,
+        "arguments": {"args": list(args), "kwargs": kwargs},
+        "problem": problem,
+        "answers": 'answer "retry", {"type": "happened", "result": ...}, or "fail"',
+        "options": ["retry", "happened", "fail"],
+    }
 
 
 def _result(outcome: TaskOutcome) -> Any:

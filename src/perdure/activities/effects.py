@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphInterrupt
 from temporalio import activity
 from temporalio.common import RawValue
 
@@ -81,7 +82,12 @@ class _Made(Runnable[Any, Any]):
             found = await spec.look(told, bound_call(spec, given, named) | {"key": told.key})
             if found is not None:
                 return found
-        return await spec.run(told, given, named)
+        try:
+            return await spec.run(told, given, named)
+        except GraphInterrupt as stop:
+            raise RuntimeError(
+                f"effect {told.name!r} called interrupt(): ask before the effect, in the node that calls it"
+            ) from stop
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         raise RuntimeError("an effect is run asynchronously here")

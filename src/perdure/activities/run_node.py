@@ -37,14 +37,13 @@ from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
-from perdure.errors import PayloadError
+from perdure.errors import PayloadError, PayloadTooLarge
 from perdure.graph.effect import effect_caller
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
 from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
-from perdure.payloads.limits import check_size
-from perdure.storage.external import size_limit
+from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
 
 __all__ = ["Body", "NodeActivities"]
@@ -110,7 +109,7 @@ class NodeActivities:
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
-                cache = NodeCache.of(call.path, body.graph, body.node, body.value(given))
+                cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached
                 nested = partial(_nested, scope, router)
@@ -194,15 +193,10 @@ async def _in_context(body: Callable[[Any], Awaitable[Any]], config: RunnableCon
 
 
 def _encode(outcome: dict[str, Any], call: NodeCall) -> Payload:
-    converter = activity.payload_converter()
+    what = f"the result of node {'/'.join(call.path)!r}"
     try:
-        payload = converter.to_payload(outcome)
+        return sendable(outcome, what, activity.client().data_converter, parts=outcome.get("output")).payload
+    except PayloadTooLarge:
+        raise
     except PayloadError as error:
-        raise type(error)(f"the result of node {'/'.join(call.path)!r} cannot be stored: {error}") from error
-    return check_size(
-        payload,
-        f"the result of node {'/'.join(call.path)!r}",
-        limit=size_limit(activity.client().data_converter),
-        converter=converter,
-        parts=outcome.get("output"),
-    )
+        raise type(error)(f"{what} cannot be stored: {error}") from error

@@ -55,13 +55,14 @@ class EffectRequest:
 
     `place` tells calls of one effect within one node call apart: the tool call's id, if it is in a tool, and a number.
     `digest` is of the arguments: the same place with other arguments is an error. `undo` is `None` for an effect that
-    has none.
+    has none. `answers` are a person's, who was asked what became of an earlier call; the last one counts.
     """
 
     place: str
     digest: str
     in_doubt: InDoubt = "retry"
     undo: UndoPolicy | None = None
+    answers: list[Any] = field(default_factory=list[Any])
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class EffectGrant:
 
 @dataclass(frozen=True)
 class EffectEntry:
-    """What a run remembers of an effect. `result` is JSON; `None` where it is not known."""
+    """What a run remembers of an effect. `result` is JSON; `None` where it is not known. `asked` is how often a
+    person was asked whether it happened, up to the answer that counted."""
 
     key: str
     effect: str
@@ -88,6 +90,7 @@ class EffectEntry:
     result: str | None = None
     undo: UndoPolicy | None = None
     reason: str = ""
+    asked: int = 0
 
 
 @dataclass(frozen=True)

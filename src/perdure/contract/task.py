@@ -100,11 +100,14 @@ class TaskPoll:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """`data` is JSON: what the task did to LangGraph, as a node's outcome, or (`failed`) the fields of a `NodeFailed`."""
+    """`data` is JSON: what the task did to LangGraph, as a node's outcome, or (`failed`) the fields of a `NodeFailed`.
+    Of an effect that asks a person: `in_doubt` when it has to, and how often it `asked` before it was made."""
 
     key: str
     failed: bool
     data: str
+    in_doubt: bool = False
+    asked: int = 0
 
 
 @dataclass(frozen=True)

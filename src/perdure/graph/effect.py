@@ -7,6 +7,7 @@ tells a key of this one call.
 |------------|----------------------------------------------------------------------------------|
 | `retry`    | calls the function again, with the same key (the default: the service deduplicates) |
 | `check`    | calls `check`; what that returns is the result, `None` means it did not happen   |
+| `ask`      | asks a person by an interrupt of the node: try again, it happened, or fail       |
 | `fail`     | fails the node; the undo, if there is one, is still owed                         |
 
 Not guaranteed: "exactly once". A function is called at least once; with the key, the service it calls can tell.

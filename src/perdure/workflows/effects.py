@@ -30,6 +30,7 @@ from temporalio.exceptions import ActivityError, FailureError
 
 from perdure.contract import names
 from perdure.contract.effect import EffectEntry, EffectRequest, EffectState, UndoCall, UndoPolicy
+from perdure.errors import EffectConflict, EffectInDoubt, PerdureError
 
 __all__ = ["Admission", "Effects"]
 
@@ -38,12 +39,15 @@ _OWED: tuple[EffectState, ...] = ("started", "done", "failed", "undo_failed")
 
 @dataclass(frozen=True)
 class Admission:
-    """What becomes of a request: it is started under `key`, or its `result` (JSON) is known, or there is a `conflict`."""
+    """What becomes of a request: it is started under `key`, or its `result` (JSON) is known, or it is refused, or a person
+    must be asked first."""
 
     key: str
     in_doubt: bool = False
     result: str | None = None
-    conflict: str | None = None
+    refusal: PerdureError | None = None
+    ask: bool = False
+    asked: int = 0
 
 
 class Effects:
@@ -91,15 +95,37 @@ class Effects:
             )
             return Admission(key)
         if known.digest != asked.digest:
-            return Admission(
-                key,
-                conflict=f"effect {name!r} in node {node!r} was called again with other arguments than before an "
-                "interruption: what decides them must not change when the node runs again (put it in a node of its own)",
+            refusal = EffectConflict(
+                f"effect {name!r} in node {node!r} was called again with other arguments than before an "
+                "interruption: what decides them must not change when the node runs again (put it in a node of its own)"
             )
+            return Admission(key, refusal=refusal)
         if known.state == "done":
-            return Admission(key, result=known.result)
+            return Admission(key, result=known.result, asked=known.asked)
+        if asked.in_doubt == "ask":
+            return self._as_told(known, asked.answers)
         self._entries[key] = replace(known, state="started")
         return Admission(key, in_doubt=True)
+
+    def _as_told(self, known: EffectEntry, answers: list[Any]) -> Admission:
+        """What a person says of an effect that may have happened."""
+        told = replace(known, asked=len(answers))
+        match answers[-1] if answers else None:
+            case "retry" | "approve" | {"type": "retry" | "approve"}:
+                self._entries[known.key] = replace(told, state="started")
+                return Admission(known.key, in_doubt=True)
+            case {"type": "happened", **fields}:
+                output = workflow.payload_converter().to_payload({"output": fields.get("result")})
+                result = output.data.decode()
+                self._entries[known.key] = replace(told, state="done", result=result)
+                return Admission(known.key, result=result)
+            case "fail" | "reject" | {"type": "fail" | "reject"}:
+                refusal = EffectInDoubt(
+                    f"effect {known.name!r} may have happened, and a person does not want it tried again (key {known.key})"
+                )
+                return Admission(known.key, refusal=refusal)
+            case _:
+                return Admission(known.key, ask=True)
 
     def settle(self, key: str, state: EffectState, result: str | None = None) -> None:
         if (entry := self._entries.get(key)) is not None and entry.state == "started":

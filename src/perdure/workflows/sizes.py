@@ -15,7 +15,7 @@ from temporalio.common import RawValue
 
 from perdure.contract.thread import ThreadState
 from perdure.errors import PayloadTooLarge
-from perdure.payloads.limits import check_size
+from perdure.payloads.limits import check_parts, check_size
 
 __all__ = ["EXTERN_PAYLOAD_LIMIT", "payload_limit", "sendable", "told_state"]
 
@@ -37,6 +37,7 @@ def sendable(value: Any, what: str, *, parts: Any = None) -> RawValue:
     Raises:
         PayloadTooLarge: when it is over the limit.
     """
+    check_parts(value, what)
     converter = workflow.payload_converter()
     return RawValue(
         check_size(converter.to_payload(value), what, limit=payload_limit(), converter=converter, parts=parts)

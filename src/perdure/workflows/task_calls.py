@@ -37,7 +37,7 @@ from perdure.contract.task import (
     TaskRequest,
     TaskRetry,
 )
-from perdure.errors import EffectConflict, NodeFailed, PayloadError
+from perdure.errors import NodeFailed, PayloadError
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.task_input import task_input
 from perdure.payloads import summary
@@ -223,16 +223,18 @@ def _admit(
         args=request.input.args,
         kwargs=request.input.kwargs,
     )
+    if admission.ask:
+        return None, TaskOutcome(request.key, False, "{}", in_doubt=True)
     if admission.result is not None:
-        return None, TaskOutcome(request.key, False, admission.result)
-    if admission.conflict is None:
+        return None, TaskOutcome(request.key, False, admission.result, asked=admission.asked)
+    if (refusal := admission.refusal) is None:
         return EffectGrant(admission.key, admission.in_doubt), None
     fields = {
         "node": "/".join(owner.proxy.path),
-        "cause_type": "EffectConflict",
-        "cause": admission.conflict,
+        "cause_type": type(refusal).__name__,
+        "cause": str(refusal),
         "attempts": 0,
-        "original": EffectConflict(admission.conflict),
+        "original": refusal,
     }
     data = workflow.payload_converter().to_payload(fields).data.decode()
     return None, TaskOutcome(request.key, True, data)
