@@ -308,6 +308,27 @@ async def test_an_effect_that_must_not_be_repeated_fails_in_doubt_and_is_undone(
     assert world.undone == [("a", None)]
 
 
+async def test_a_terminated_thread_is_found_and_compensated(world: World) -> None:
+    async def wait(state: State) -> dict[str, Any]:
+        return {"log": [interrupt("sure?")]}
+
+    nodes = [*doing(world.effect(), "a", "b")[:2], wait]
+    async with running(*nodes, time_skipping=False) as env:
+        run = await env.start("g", {"log": []}, thread_id="t")
+        await run.wait_for_approvals()
+        assert [orphan async for orphan in env.perdure.orphans()] == []
+        await run.handle.terminate("by hand")
+        found: list[Any] = []
+        while not found:
+            found = [orphan async for orphan in env.perdure.orphans()]
+        [(thread, owed)] = found
+        assert (thread, [entry.name for entry in owed]) == ("t", ["act", "act"])
+        told = await (await env.perdure.compensate("t")).result()
+        assert told["compensation"] == "compensated"
+        assert [name for name, _ in world.undone] == ["b", "a"]
+        assert await env.perdure.owed("t") == []
+
+
 @pytest.mark.parametrize(
     ("answer", "made", "result"),
     [("retry", 2, "a done"), ({"type": "happened", "result": "by phone"}, 1, "by phone")],

@@ -258,6 +258,18 @@ def retry(
 
 
 @app.command()
+def reconcile(
+    context: typer.Context,
+    compensate: Annotated[bool, typer.Option("--compensate", help="Undo what is owed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find terminated threads that still owe compensation."""
+    from perdure.cli.reconcile import reconcile
+
+    _finish(reconcile(context.obj, compensate=compensate, as_json=as_json))
+
+
+@app.command()
 def approve(
     context: typer.Context,
     thread: Thread,

@@ -24,8 +24,9 @@ from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReus
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from perdure.client.handle import RunHandle, query_state, thread_not_found, thread_status
+from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.contract import names
+from perdure.contract.effect import EffectEntry, OwedEffects
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import PerdureError
@@ -155,12 +156,48 @@ class PerdureClient:
         Raises:
             ThreadNotFound: for an unknown thread. ThreadBusy: when it runs.
         """
+        return await self._restart(thread_id, checkpoint_id, compensate=False)
+
+    async def owed(self, thread_id: str) -> list[EffectEntry]:
+        """The effects of a thread's run that an end in failure would undo, newest first. Needs a worker that has the graph.
+
+        Raises:
+            ThreadNotFound: for an unknown thread.
+        """
+        handle = self.temporal.get_workflow_handle(thread_id)
+        return (await query(handle, names.QUERY_OWED, None, OwedEffects)).entries
+
+    async def orphans(self) -> AsyncIterator[tuple[str, list[EffectEntry]]]:
+        """Threads that were stopped from outside (terminated, timed out, the history limit), so that no code of theirs could
+        undo what they did: thread ids with the effects that they owe. `compensate` undoes them."""
+        seen: set[str] = set()
+        query = f"WorkflowType = '{names.THREAD_WORKFLOW}' AND ExecutionStatus IN ('Terminated', 'TimedOut')"
+        async for execution in self.temporal.list_workflows(query):
+            handle = self.temporal.get_workflow_handle(execution.id)
+            latest = await handle.describe()
+            if execution.id in seen or latest.run_id != execution.run_id:
+                continue  # it was started again since
+            seen.add(execution.id)
+            if owed := await self.owed(execution.id):
+                yield execution.id, owed
+
+    async def compensate(self, thread_id: str) -> RunHandle:
+        """Undo what a closed thread did to the world; the handle's result tells what became of it.
+
+        Raises:
+            ThreadNotFound: for an unknown thread. ThreadBusy: when it runs (cancel it instead).
+        """
+        return await self._restart(thread_id, None, compensate=True)
+
+    async def _restart(self, thread_id: str, checkpoint_id: str | None, *, compensate: bool) -> RunHandle:
         handle = self.temporal.get_workflow_handle(thread_id)
         try:
             description = await handle.describe()
             if description.status == WorkflowExecutionStatus.RUNNING:
                 raise ThreadBusy(f"thread {thread_id!r} is open: nothing to start again")
-            start = await handle.query(names.QUERY_RESTART, checkpoint_id, result_type=RawValue)
+            start = await handle.query(
+                names.QUERY_RESTART, args=[checkpoint_id, compensate], result_type=RawValue
+            )
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise thread_not_found(thread_id) from error

@@ -29,11 +29,20 @@ from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
 from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, StateUpdateRefused, ThreadNotFound
 from perdure.storage.external import sendable
 
-__all__ = ["RunHandle", "query_history", "query_state", "run_failed", "thread_not_found", "thread_status"]
+__all__ = [
+    "RunHandle",
+    "query",
+    "query_history",
+    "query_state",
+    "run_failed",
+    "thread_not_found",
+    "thread_status",
+]
 
 _T = TypeVar("_T")
 
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
+_OPEN = ("running", "interrupted", "idle")
 
 
 class RunHandle:
@@ -69,7 +78,7 @@ class RunHandle:
                 # As above, when it was over before the server had handed our question to it.
                 if error.status != RPCStatusCode.NOT_FOUND or closed:
                     raise
-                closed = await self._status() not in ("running", "interrupted", "idle")
+                closed = await self._status() not in _OPEN
 
     async def state(self) -> ThreadState:
         """The thread as of now: `.values`, `.next`, `.interrupts`, `.status`. Needs a worker that has the graph.
@@ -151,18 +160,21 @@ class RunHandle:
             InterruptUnknown: when nothing of that id waits (any more); nothing has been changed then.
             PayloadTooLarge: when the answer is.
         """
-        try:
-            # Temporal would take more, and then the thread's worker could not say that it has accepted it.
-            sent = sendable(Answer(answer), "the answer", data_converter_of(self.handle))
-            return await self.handle.execute_update(names.UPDATE_RESUME, sent, result_type=list[str])
-        except WorkflowUpdateFailedError as error:
-            raise InterruptUnknown(_message(error.cause)) from error
-        except RPCError as error:
-            if error.status == RPCStatusCode.NOT_FOUND:
-                raise InterruptUnknown(
-                    f"thread {self.thread_id!r} does not run (any more), so nothing waits"
-                ) from error
-            raise
+        # Temporal would take more, and then the thread's worker could not say that it has accepted it.
+        sent = sendable(Answer(answer), "the answer", data_converter_of(self.handle))
+        while True:
+            try:
+                return await self.handle.execute_update(names.UPDATE_RESUME, sent, result_type=list[str])
+            except WorkflowUpdateFailedError as error:
+                raise InterruptUnknown(_message(error.cause)) from error
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+                # It may have continued as new before the server had handed our answer to it: then once more.
+                if await self._status() not in _OPEN:
+                    raise InterruptUnknown(
+                        f"thread {self.thread_id!r} does not run (any more), so nothing waits"
+                    ) from error
 
     async def cancel(self) -> None:
         """Cancel the run: what is under way is cancelled within seconds. A thread that stays open stays."""
@@ -189,7 +201,7 @@ async def query_history(
     """Page after page, as many as fit into one answer each."""
     while limit is None or limit > 0:
         wanted = HistoryRequest(limit=limit, before=before, filter=dict(filter) if filter else None)
-        page = (await _query(handle, names.QUERY_HISTORY, wanted, HistoryPage)).snapshots
+        page = (await query(handle, names.QUERY_HISTORY, wanted, HistoryPage)).snapshots
         for snapshot in page:
             yield snapshot
         if not page:
@@ -200,10 +212,11 @@ async def query_history(
 
 async def query_state(handle: WorkflowHandle[Any, Any]) -> ThreadState:
     """Raises ThreadNotFound for an unknown thread."""
-    return await _query(handle, names.QUERY_STATE, None, ThreadState)
+    return await query(handle, names.QUERY_STATE, None, ThreadState)
 
 
-async def _query(handle: WorkflowHandle[Any, Any], name: str, request: Any, answer: type[_T]) -> _T:
+async def query(handle: WorkflowHandle[Any, Any], name: str, request: Any, answer: type[_T]) -> _T:
+    """Ask a thread's workflow. Raises ThreadNotFound for an unknown thread."""
     try:
         args = [] if request is None else [request]
         return await handle.query(name, args=args, result_type=answer)

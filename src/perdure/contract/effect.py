@@ -15,6 +15,7 @@ __all__ = [
     "EffectRequest",
     "EffectState",
     "InDoubt",
+    "OwedEffects",
     "PlaceBook",
     "UndoCall",
     "UndoPolicy",
@@ -91,6 +92,13 @@ class EffectEntry:
     undo: UndoPolicy | None = None
     reason: str = ""
     asked: int = 0
+
+
+@dataclass(frozen=True)
+class OwedEffects:
+    """What a run did and has not taken back, newest first."""
+
+    entries: list[EffectEntry] = field(default_factory=list[EffectEntry])
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class PendingInterrupt:
 class CarryOver:
     """All that a thread takes along when it continues as new. One object, built and restored in one place.
 
-    `ticks` is the clock reading of the last checkpoint id: ids go on growing.
+    `ticks` is the clock reading of the last checkpoint id: ids go on growing. `compensate` tells that nothing is left but
+    to undo `effects`: the workflow run before was stopped from outside.
     """
 
     checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
@@ -98,6 +99,7 @@ class CarryOver:
     nested: dict[str, list[SavedCheckpoint]] = field(default_factory=dict[str, list[SavedCheckpoint]])
     calls: int = 0
     ticks: int = 0
+    compensate: bool = False
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
 

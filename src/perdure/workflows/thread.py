@@ -28,6 +28,7 @@ from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.exceptions import FailureError
 
 from perdure.contract import names
+from perdure.contract.effect import OwedEffects
 from perdure.contract.node import InputPage, InputRequest
 from perdure.contract.state import HistoryRequest, StateUpdate
 from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
@@ -89,6 +90,8 @@ class ThreadWorkflow:
             self._states.load(workflow.extern_functions()[EXTERN_GRAPH](start.graph))
         except Exception as error:
             raise as_failure(error) from error
+        if start.carry and start.carry.compensate:
+            return await self._compensation.run()
         resumed = start.carry.run if start.carry else None
         if not start.keep_open:
             return await self._one_shot(
@@ -99,8 +102,9 @@ class ThreadWorkflow:
         while True:
             request = resumed
             if request is None:
-                await workflow.wait_condition(lambda: bool(self._queued) or self._driver.should_carry())
-                if not self._queued:
+                # Not while it is idle: the run's result would be gone before anybody asked for it.
+                await workflow.wait_condition(lambda: bool(self._queued))
+                if self._driver.should_carry():
                     self._continue_as_new(None)
                 request = self._queued.pop(0)
             await self._turn(request, resume=resumed is not None)
@@ -117,8 +121,12 @@ class ThreadWorkflow:
         return sendable(self._states.history(request), "a checkpoint of the thread")
 
     @workflow.query(name=names.QUERY_RESTART)
-    def restart(self, checkpoint_id: str | None) -> RawValue:
-        return sendable(self._restart(checkpoint_id), "what the thread would start again with")
+    def restart(self, checkpoint_id: str | None, compensate: bool = False) -> RawValue:
+        return sendable(self._restart(checkpoint_id, compensate), "what the thread would start again with")
+
+    @workflow.query(name=names.QUERY_OWED)
+    def owed(self) -> RawValue:
+        return sendable(OwedEffects(self._driver.calls.effects.owed), "the effects of the run")
 
     @workflow.query(name=names.QUERY_NODE_INPUT)
     def node_input(self, request: InputRequest) -> InputPage:
@@ -244,7 +252,7 @@ class ThreadWorkflow:
             self._set_status("interrupted", always=True)
         return checkpoint_id
 
-    def _restart(self, checkpoint_id: str | None) -> ThreadStart:
+    def _restart(self, checkpoint_id: str | None, compensate: bool) -> ThreadStart:
         """What a closed thread's next workflow run starts with, to go on from its latest or an earlier checkpoint."""
         last = self._run or (self._start.carry.run if self._start.carry else None) or self._start.run
         if last is not None and self._states.saver.step() >= -1:
@@ -254,6 +262,7 @@ class ThreadWorkflow:
             nested=self._driver.calls.nested,
             calls=self._driver.calls.count,
             ticks=self._states.ids.ticks,
+            compensate=compensate,
             effects=self._driver.calls.effects.entries,
             places=self._driver.calls.places.book(),
         )
