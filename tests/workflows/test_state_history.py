@@ -5,6 +5,7 @@ What LangGraph itself does with the same graph is the reference.
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -255,6 +256,32 @@ async def test_a_delta_channel_outlives_the_window() -> None:
                 "deltas", {"log": ["in"]}, thread_id="t", keep_open=True, carry_every=3, keep_checkpoints=2
             )
             assert len((await run.result())["log"]) == 8 * turn
+
+
+async def test_a_window_too_large_to_take_along_is_given_up_and_the_run_goes_on() -> None:
+    class Big(TypedDict):
+        text: str
+        count: int
+
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(Big)
+    builder.add_node(
+        "work", lambda state: {"text": str(state["count"]) * 400_000, "count": state["count"] + 1}
+    )
+    builder.add_edge(START, "work")
+    builder.add_conditional_edges("work", lambda state: "work" if state["count"] < 8 else "__end__")
+    async with PerdureEnvironment.start({"big": builder.compile()}, payloads="none") as env:
+        run = await env.start("big", {"text": "", "count": 0}, carry_every=3)
+        assert (await run.result())["count"] == 8
+
+
+async def test_a_result_is_told_to_who_waits_for_it_when_the_thread_continues_as_new(
+    env: PerdureEnvironment,
+) -> None:
+    runs = [
+        await env.start("chain", {"log": []}, thread_id="kept", keep_open=True, carry_every=1) for _ in "ab"
+    ]
+    first, second = await asyncio.gather(*(run.result() for run in runs))
+    assert (len(first["log"]), len(second["log"])) == (3, 6)
 
 
 class Flaky:

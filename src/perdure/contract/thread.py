@@ -20,6 +20,7 @@ __all__ = [
     "RunRequest",
     "RunStatus",
     "SavedCheckpoint",
+    "SavedEnd",
     "ThreadStart",
     "ThreadState",
 ]
@@ -82,6 +83,18 @@ class PendingInterrupt:
 
 
 @dataclass(frozen=True)
+class SavedEnd:
+    """How a run ended: its result as a payload's text, or the type, message and details of the failure."""
+
+    run_id: str
+    encoding: str = ""
+    data: str = ""
+    failed: str | None = None
+    message: str = ""
+    details: Any = None
+
+
+@dataclass(frozen=True)
 class CarryOver:
     """All that a thread takes along when it continues as new. One object, built and restored in one place.
 
@@ -99,6 +112,7 @@ class CarryOver:
     nested: dict[str, list[SavedCheckpoint]] = field(default_factory=dict[str, list[SavedCheckpoint]])
     calls: int = 0
     ticks: int = 0
+    ends: list[SavedEnd] = field(default_factory=list[SavedEnd])
     compensate: bool = False
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)

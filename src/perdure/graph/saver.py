@@ -74,12 +74,12 @@ class WindowSaver(BaseCheckpointSaver[int]):
             (task, index): (channel, value, path) for task, index, channel, value, path in item.writes
         }
 
-    def export(self) -> list[SavedCheckpoint]:
-        """All that a new workflow run needs to go on, in a stable order."""
+    def export(self, *, latest: bool = False) -> list[SavedCheckpoint]:
+        """All that a new workflow run needs to go on, in a stable order; with the window, or `latest` checkpoints alone."""
         saved: list[SavedCheckpoint] = []
         for namespace, slots in self._slots.items():
             before: Checkpoint | None = None
-            for slot in slots.values():
+            for slot in list(slots.values())[-1:] if latest else slots.values():
                 writes = self._writes_of(namespace, slot.checkpoint["id"])
                 full, same, lists = delta(slot.checkpoint, before)
                 saved.append(

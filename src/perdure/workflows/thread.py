@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 from langgraph.errors import GraphDrained
 from temporalio import workflow
 from temporalio.common import RawValue, SearchAttributeKey
-from temporalio.exceptions import FailureError
 
 from perdure.contract import names
 from perdure.contract.effect import OwedEffects
@@ -33,9 +32,10 @@ from perdure.contract.node import InputPage, InputRequest
 from perdure.contract.state import HistoryRequest, StateUpdate
 from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
-from perdure.errors import PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
+from perdure.errors import PayloadTooLarge, PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.driver import RunDriver
+from perdure.workflows.ends import Ends
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.sizes import sendable, told_state
@@ -44,8 +44,6 @@ from perdure.workflows.states import States
 __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
 
 EXTERN_GRAPH = "perdure.graph"
-
-_KEPT_ENDS = 20
 
 _GRAPH_KEY = SearchAttributeKey.for_keyword(names.SEARCH_GRAPH)
 _STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
@@ -79,8 +77,7 @@ class ThreadWorkflow:
         self._run: RunRequest | None = carry.run or start.run
         self._driving: asyncio.Task[Any] | None = None
         self._cancel_asked = False
-        # By run id: the result, or the failure that it ended in.
-        self._ends: dict[str, Any] = {}
+        self._ends = Ends(carry.ends)
         self._status: RunStatus = "running" if start.run or carry.run else "idle"
         self._error: str | None = None
 
@@ -166,17 +163,16 @@ class ThreadWorkflow:
         self._cancel_asked = self._driving is not None and self._driving.cancel()
         return self._cancel_asked
 
-    @workflow.update(name=names.UPDATE_RUN_RESULT)
+    # Who waits while the thread continues as new asks again.
+    @workflow.update(name=names.UPDATE_RUN_RESULT, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def run_result(self, run_id: str) -> Any:
         await workflow.wait_condition(lambda: run_id in self._ends)
-        if isinstance(end := self._ends[run_id], FailureError):
-            raise end
-        return end
+        return self._ends.result(run_id)
 
     @run_result.validator
     def _check_run_result(self, run_id: str) -> None:
-        known = {request.id for request in self._queued} | set(self._ends)
-        if run_id not in known and (self._run is None or self._run.id != run_id):
+        queued = any(request.id == run_id for request in self._queued)
+        if not queued and run_id not in self._ends and (self._run is None or self._run.id != run_id):
             raise ThreadNotFound(f"thread {workflow.info().workflow_id!r} knows no run {run_id!r} (any more)")
 
     # -- driving ----------------------------------------------------------------------------------------------------
@@ -204,20 +200,20 @@ class ThreadWorkflow:
         self._run = request
         self._driving = asyncio.create_task(self._drive(request, resume=resume))
         try:
-            self._keep_end(request, await self._driving)
+            self._ends.keep(request.id, await self._driving)
             self._driver.calls.effects.clear()
             self._set_status("idle")
         except asyncio.CancelledError:
             await self._compensation.run()
             if not self._cancel_asked:
                 raise  # the thread itself is being cancelled
-            self._keep_end(request, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
+            self._ends.keep(request.id, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
             self._interrupts.clear()
             self._set_status("idle")
         except GraphDrained:
             self._continue_as_new(request)
         except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
-            self._keep_end(request, as_failure(error, await self._compensation.run()))
+            self._ends.keep(request.id, as_failure(error, await self._compensation.run()))
             self._driver.calls.effects.clear()
             self._set_status("idle", error)
         finally:
@@ -228,11 +224,6 @@ class ThreadWorkflow:
     async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
         result = await self._driver.drive(request, resume=resume)
         return sendable(result, "the result of the run", parts=result)
-
-    def _keep_end(self, request: RunRequest, end: Any) -> None:
-        self._ends[request.id] = end
-        while len(self._ends) > _KEPT_ENDS:
-            del self._ends[next(iter(self._ends))]
 
     # -- the state, set by hand --------------------------------------------------------------------------------------
 
@@ -271,12 +262,18 @@ class ThreadWorkflow:
     # -- continue as new ----------------------------------------------------------------------------------------------
 
     def _continue_as_new(self, request: RunRequest | None) -> NoReturn:
-        start = replace(self._start, run=None, carry=self._carry_over(request))
-        snapshot = self._states.latest_or_none()
-        values = snapshot.values if snapshot else None
-        workflow.continue_as_new(
-            sendable(start, "what the thread takes along when it continues as new", parts=values)
-        )
+        carry = self._carry_over(request)
+        start = replace(self._start, run=None, carry=carry)
+        try:
+            payload = sendable(start, "what the thread takes along")
+        except PayloadTooLarge:
+            # To go on matters more than to look back.
+            carry = replace(carry, checkpoints=self._states.saver.export(latest=True))
+            snapshot = self._states.latest_or_none()
+            values = snapshot.values if snapshot else None
+            what = "what the thread takes along when it continues as new"
+            payload = sendable(replace(start, carry=carry), what, parts=values)
+        workflow.continue_as_new(payload)
 
     def _carry_over(self, request: RunRequest | None) -> CarryOver:
         return CarryOver(
@@ -287,6 +284,7 @@ class ThreadWorkflow:
             asking=self._interrupts.asking,
             stop_at_step=self._driver.stop_at_step,
             queued=self._queued,
+            ends=self._ends.export(),
             nested=self._driver.calls.nested,
             calls=self._driver.calls.count,
             ticks=self._states.ids.ticks,
