@@ -260,3 +260,25 @@ async def test_inside_a_running_loop_modules_may_use_asyncio_run(tmp_path: Path)
     write(tmp_path / "agent.py", source)
     loaded = await load_project(project_in(tmp_path)).aload("g")
     assert loaded["g"].name == "LangGraph"
+
+
+async def test_the_store_section_is_read_and_its_embedding_imported(tmp_path: Path) -> None:
+    write(tmp_path / "embeddings.py", "def embed(texts): return [[1.0] for _ in texts]")
+    index = {"embed": "./embeddings.py:embed", "dims": 1, "fields": ["text"]}
+    project = load_project(project_in(tmp_path, store={"index": index, "ttl": {"default_ttl": 60}}))
+    assert project.store["ttl"] == {"default_ttl": 60}
+    loaded = await project.aload_index()
+    assert loaded is not None
+    assert (loaded["dims"], loaded["fields"], loaded["embed"](["a"])) == (1, ["text"], [[1.0]])
+
+
+async def test_an_embedding_by_provider_is_left_to_langchain(tmp_path: Path) -> None:
+    index = {"embed": "openai:text-embedding-3-small", "dims": 1536}
+    assert await load_project(project_in(tmp_path, store={"index": index})).aload_index() == index
+    assert await load_project(project_in(tmp_path)).aload_index() is None
+
+
+@pytest.mark.parametrize("store", ["sqlite", {"index": "x"}, {"ttl": 5}, ["index"]])
+def test_a_wrong_store_section_is_refused(tmp_path: Path, store: Any) -> None:
+    with pytest.raises(ConfigError, match="'store' must be an object of objects"):
+        load_project(project_in(tmp_path, store=store))

@@ -65,6 +65,10 @@ def ask_briefly(state: State) -> dict[str, Any]:
     return {"log": [len(interrupt("ok?"))]}
 
 
+def list_rows(state: State) -> dict[str, Any]:
+    return {"value": [{"id": n, "name": f"row {n}", "tags": ["a", "b"]} for n in range(100_000)]}
+
+
 def wide(state: State) -> dict[str, Any]:
     return {"value": "v" * 1_500_000}
 
@@ -156,6 +160,14 @@ async def test_a_worker_that_has_not_the_input_in_memory_asks_for_it(tmp_path: P
         async with Worker(client, task_queue=env.task_queue, max_cached_workflows=0):
             run = await env.start("g", {"value": os.urandom(MEDIUM).hex(), "log": []})
             assert (await run.result())["log"] == [2 * MEDIUM]
+
+
+async def test_a_value_of_so_many_parts_that_a_workflow_could_not_read_it_in_time_fails_the_node() -> None:
+    async with PerdureEnvironment.start({"g": graph_of(list_rows)}) as env:
+        error = await failure(await env.start("g", {"log": []}))
+    assert (error.node, error.cause_type) == ("list_rows", "PayloadTooLarge")
+    assert "the result of node 'list_rows' has more than 150,000 parts" in str(error)
+    assert "as text or bytes" in str(error)
 
 
 # -- without -------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ async def test_an_input_that_cannot_be_sent_is_refused_before_anything_starts() 
     class Odd:
         pass
 
-    async with PerdureEnvironment.start({"g": graph_of(quiet)}) as env:
+    async with PerdureEnvironment.start({"g": graph_of(quiet)}, payloads="none") as env:
         with pytest.raises(PayloadNotSerializable, match="Odd"):
             await env.start("g", {"value": Odd()})
         with pytest.raises(PayloadTooLarge, match="input of graph 'g'"):

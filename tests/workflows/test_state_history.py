@@ -284,6 +284,22 @@ async def test_a_result_is_told_to_who_waits_for_it_when_the_thread_continues_as
     assert (len(first["log"]), len(second["log"])) == (3, 6)
 
 
+async def test_a_result_has_the_output_schema_alone() -> None:
+    class Output(TypedDict):
+        answer: str
+
+    class Both(Output):
+        question: str
+
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(Both, output_schema=Output)
+    builder.add_node("say", lambda _: {"answer": "yes"})
+    builder.add_edge(START, "say")
+    async with PerdureEnvironment.start({"g": builder.compile()}) as env:
+        run = await env.start("g", {"question": "?"})
+        assert await run.result() == {"answer": "yes"}
+        assert (await run.state()).values == {"question": "?", "answer": "yes"}
+
+
 class Flaky:
     def __init__(self) -> None:
         self.broken = True

@@ -294,7 +294,9 @@ class PerdureClient:
             start_workflow_operation=operation,
             wait_for_stage=WorkflowUpdateStage.COMPLETED,
         )
-        return RunHandle(await operation.workflow_handle(), run_id=request.id, keep_open=True)
+        # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
+        handle = self.temporal.get_workflow_handle(workflow_id)
+        return RunHandle(handle, run_id=request.id, keep_open=True)
 
 
 def _run_config(config: Mapping[str, Any] | None) -> dict[str, Any]:

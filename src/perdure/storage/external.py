@@ -21,10 +21,15 @@ from urllib.parse import unquote, urlsplit
 
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.converter import DataConverter, ExternalStorage, StorageDriver, StorageDriverSelectContext
+from temporalio.converter import (
+    DataConverter,
+    ExternalStorage,
+    StorageDriver,
+    StorageDriverSelectContext,
+)
 
 from perdure.errors import ConfigError
-from perdure.payloads.limits import INLINE_BYTES, PAYLOADS_VARIABLE, STORED_BYTES, check_size
+from perdure.payloads.limits import INLINE_BYTES, PAYLOADS_VARIABLE, STORED_BYTES, check_parts, check_size
 from perdure.storage.folder import FOLDER_DRIVER, FolderDriver
 from perdure.storage.unreadable import UnconfiguredDriver
 
@@ -70,15 +75,16 @@ def size_limit(converter: DataConverter) -> int:
     return STORED_BYTES if stores else INLINE_BYTES
 
 
-def sendable(value: Any, what: str, converter: DataConverter) -> RawValue:
-    """`value` as a payload that Temporal takes; see `check_size`.
+def sendable(value: Any, what: str, converter: DataConverter, *, parts: Any = None) -> RawValue:
+    """`value` as a payload that Temporal takes and a workflow can read; arguments as for `check_size`.
 
     Raises:
-        PayloadTooLarge: when it is over the limit.
+        PayloadTooLarge: when it is over a limit.
     """
-    payload = converter.payload_converter.to_payload(value)
-    limit = size_limit(converter)
-    return RawValue(check_size(payload, what, limit=limit, converter=converter.payload_converter))
+    check_parts(value, what)
+    reader = converter.payload_converter
+    payload = reader.to_payload(value)
+    return RawValue(check_size(payload, what, limit=size_limit(converter), converter=reader, parts=parts))
 
 
 def _driver(setting: str) -> StorageDriver | None:

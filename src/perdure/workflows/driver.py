@@ -6,16 +6,16 @@ Side: workflow. LangGraph decides what to do; this class asks it to go on, and w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
 from langgraph.errors import GraphRecursionError
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt
 from temporalio import workflow
 
-from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT
+from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT, INTERRUPT
 from perdure.contract.state import StateUpdate
 from perdure.contract.thread import RunRequest, RunStatus, ThreadStart
 from perdure.graph.channels import going_on
@@ -52,7 +52,7 @@ class RunDriver:
         self._set_status = set_status
         self._continue_as_new = continue_as_new
         self._control: RunControl | None = None
-        self._last_steps = False
+        self._asked: list[Interrupt] = []
         # Held by whoever writes checkpoints: a step of the run, or an update of the state by hand.
         self._writing = asyncio.Lock()
 
@@ -83,7 +83,7 @@ class RunDriver:
                 self._set_status("running")
                 result = await self._step(request, step_input, fork, resume=resume)
                 resume, fork = False, None
-                self._interrupts.open(self._states.latest(), workflow.time())
+                self._interrupts.open(self._states.latest(), workflow.time(), self._asked)
                 if not self._interrupts.asking:
                     return result
             self._set_status("interrupted")
@@ -104,9 +104,10 @@ class RunDriver:
         config = self._config(request, fork)
         config["recursion_limit"] = self._limit(request, fork, resume=resume)
         result: Any = None
+        self._asked = []
         async with self._writing:
             with graph_scope(self._states.ids), going_on(resume):
-                async for mode, chunk in self._states.graph.astream(
+                chunks: AsyncIterator[Any] = self._states.graph.astream(
                     step_input,
                     config,
                     context=request.context,
@@ -115,9 +116,12 @@ class RunDriver:
                     output_keys=self._states.graph.output_channels,
                     durability="sync",
                     control=self._control,
-                ):
+                )
+                async for mode, chunk in chunks:
                     if mode == "values":
                         result = chunk
+                    else:
+                        self._asked += chunk.get(INTERRUPT, ())
         return result
 
     async def _answers(self, request: RunRequest) -> dict[str, Any] | None:
@@ -143,8 +147,13 @@ class RunDriver:
 
     def _after_call(self) -> None:
         # Asked for before a step has run, a drain would make no progress at all.
-        if self._control is not None and (self._last_steps or self.should_carry()):
+        if self._control is not None and self.should_carry() and self._steps_left() > 0:
             self._control.request_drain("continue as new")
+
+    def _steps_left(self) -> int:
+        """The recursion limit for whoever goes on after the step that runs. LangGraph takes none below 1 (which stands
+        for three more steps), so the last few steps of a run are never carried over."""
+        return 1 if self.stop_at_step is None else self.stop_at_step - self._states.saver.step() - 3
 
     def _limit(self, request: RunRequest, fork: str | None, *, resume: bool) -> int:
         """The recursion limit; what is left of it when a Pregel run goes on after continuing as new."""
@@ -154,14 +163,11 @@ class RunDriver:
         if resume and self.stop_at_step is not None:
             # As PregelLoop counts: it starts at the saved step + 1, and stops at its start + limit + 1.
             left = self.stop_at_step - step - 2
-            if left < -1:
+            if left < 1:
                 raise GraphRecursionError(
                     f"Recursion limit of {limit} reached without hitting a stop condition."
                 )
-            # It takes no limit below 1, which lets it take three steps more: the last two are taken one at a time.
-            self._last_steps = left < 1
-            return max(left, 1)
-        self._last_steps = False
+            return left
         self.stop_at_step = step + 2 + limit
         return limit
 

@@ -10,8 +10,11 @@ value is a mapping with `expires_in` (seconds) is answered with its `on_expiry` 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+
+from langgraph.types import Interrupt
 
 from perdure.contract.thread import PendingInterrupt
 from perdure.errors import InterruptUnknown
@@ -46,12 +49,17 @@ class Interrupts:
     def answers(self) -> dict[str, Any]:
         return dict(self._answers)
 
-    def open(self, snapshot: Any, now: float) -> None:
-        """Take over what a graph's state snapshot says is waiting. Known ids keep their times and answers."""
+    def open(self, snapshot: Any, now: float, asked: Iterable[Interrupt] = ()) -> None:
+        """Take over what a graph's state snapshot says is waiting, and what it `asked` besides: the snapshot knows nothing
+        of error handlers. Known ids keep their times and answers."""
         found: dict[str, PendingInterrupt] = {}
         for task in snapshot.tasks:
             for item in task.interrupts:
                 found[item.id] = self._pending.get(item.id) or _pending(item.id, item.value, task.name, now)
+        for item in asked:
+            if item.id not in found:
+                node = snapshot.next[0] if snapshot.next else ""
+                found[item.id] = self._pending.get(item.id) or _pending(item.id, item.value, node, now)
         if not found and snapshot.next:
             name = BREAKPOINT + str(snapshot.config["configurable"]["checkpoint_id"])
             found[name] = _pending(name, {"breakpoint": list(snapshot.next)}, snapshot.next[0], now)

@@ -178,7 +178,11 @@ class Saga:
 
 async def shielded(work: Coroutine[Any, Any, _T]) -> tuple[_T, asyncio.CancelledError | None]:
     """Wait for `work` to its end, whoever cancels us meanwhile; its result, and the cancellation that came."""
-    task = asyncio.create_task(work)
+    try:
+        task = asyncio.create_task(work)
+    except BaseException:
+        work.close()  # the workflow is being taken out of the worker's memory
+        raise
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -102,6 +102,8 @@ class ThreadWorkflow:
                 # Not while it is idle: the run's result would be gone before anybody asked for it.
                 await workflow.wait_condition(lambda: bool(self._queued))
                 if self._driver.should_carry():
+                    # Whoever has just started a run would take "idle" for its end.
+                    self._set_status("running")
                     self._continue_as_new(None)
                 request = self._queued.pop(0)
             await self._turn(request, resume=resumed is not None)
