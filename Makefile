@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo test check format lint types imports lock clean
+.PHONY: help install demo demo-purchase test check format lint types imports lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
+	@echo "make demo-purchase   watch a shipment fail and the money come back (≤ 60 s, no API key)"
 	@echo "make test     run the whole test suite"
 	@echo "make check    format, lint, types, import layers, tests"
 	@echo "make install  make .venv with everything that development and tests need"
@@ -25,6 +26,9 @@ $(STAMP): requirements/dev.lock pyproject.toml
 
 demo: install
 	@PYTHONPATH=examples $(BIN)/python -m support.demo $(ARGS)
+
+demo-purchase: install
+	@PYTHONPATH=examples $(BIN)/python -m purchase.demo $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

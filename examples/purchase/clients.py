@@ -112,16 +112,20 @@ class Shop:
 
 @asynccontextmanager
 async def connect(
-    environ: Mapping[str, str] | None = None, *, timeout: timedelta = timedelta(seconds=5)
+    environ: Mapping[str, str] | None = None, *, timeout: timedelta | None = None
 ) -> AsyncGenerator[Shop]:
     """Clients for the services that `environ` (default: the process's own) names.
 
     The defaults fit `python -m purchase.services --inventory-port 8031 --payments-port 8032 --shipping-port 8033`.
+
+    Args:
+        timeout: for one answer; default: `PURCHASE_TIMEOUT_SECONDS`, else 5 seconds.
     """
     env = os.environ if environ is None else environ
+    seconds = float(env.get("PURCHASE_TIMEOUT_SECONDS") or 5) if timeout is None else timeout.total_seconds()
     inventory, payments, shipping = [(env.get(name) or url).rstrip("/") for name, url in _URLS.items()]
     # No proxy from the environment: the services are next door.
-    async with httpx.AsyncClient(verify=_tls(), timeout=timeout.total_seconds(), trust_env=False) as http:
+    async with httpx.AsyncClient(verify=_tls(), timeout=seconds, trust_env=False) as http:
         yield Shop(Inventory(http, inventory), Payments(http, payments), Shipping(http, shipping))
 
 

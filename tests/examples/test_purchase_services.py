@@ -147,7 +147,7 @@ async def test_refusals_say_why_and_change_nothing(services: PurchaseServices, s
     assert await refused(shop.inventory.reserve("lamp", 9, key="1")) == (422, "out_of_stock")
     assert await refused(shop.inventory.reserve("sofa", 1, key="2")) == (404, "no_such_product")
     assert await refused(shop.inventory.stock("sofa")) == (404, "no_such_product")
-    assert await refused(shop.inventory.release(reservation.id, key="3")) == (422, "not_held")
+    assert await refused(shop.inventory.release(reservation.id, key="3")) == (409, "shipped")
     declined = shop.payments.charge("tok_declined", 1, "EUR", reservation="r", key="4")
     assert await refused(declined) == (402, "card_declined")
     assert await refused(shop.payments.refund("ch_none", key="5")) == (404, "no_such_charge")

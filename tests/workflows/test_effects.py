@@ -173,7 +173,8 @@ async def test_a_cancelled_run_undoes_its_effects_after_what_was_under_way(world
             world.apply(name)
         return name
 
-    async with running(*doing(world.effect(), "a"), *doing(slow, "b")[:1]) as env:
+    # The time-skipping server can lose a workflow task that cancels an activity which has just ended.
+    async with running(*doing(world.effect(), "a"), *doing(slow, "b")[:1], time_skipping=False) as env:
         run = await env.start("g", {"log": []})
         await world.running.wait()
         await run.cancel()

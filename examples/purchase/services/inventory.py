@@ -1,7 +1,7 @@
 """The inventory: sets goods aside and puts them back. Shipping uses a reservation up.
 
 POST /reserve  sku, quantity  →  201 id, sku, quantity, amount, currency    422 out_of_stock
-POST /release  reservation    →  200 id                                     422 not_held
+POST /release  reservation    →  200 id                                     422 not_held    409 shipped
 GET  /stock    [/sku]         →  200 sku, available, reserved, shipped, unit_price, currency
 """
 
@@ -31,6 +31,9 @@ def _reserve(call: Call) -> Answer:
 
 def _release(call: Call) -> Answer:
     reservation, sku, quantity, state = call.one("reservation", call.text("reservation"))
+    if state == "shipped":
+        # The shipment may be called back: not this key's answer for ever.
+        raise Refusal(409, "shipped", f"reservation {reservation!r} is shipped; call the shipment back first")
     if state != "held":
         raise Refusal(
             422, "not_held", f"reservation {reservation!r} is {state}; only one that is held is released"
