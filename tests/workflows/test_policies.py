@@ -44,7 +44,7 @@ class Flaky:
 
 
 async def outcome(node: Any, **options: Any) -> Any:
-    async with PerdureEnvironment.start({"g": graph_of(node, **options)}) as env:
+    async with PerdureEnvironment.start({"g": graph_of(node, **options)}, payloads="none") as env:
         return await (await env.start("g", {"value": None})).result()
 
 
