@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo demo-purchase test check format lint types imports lock clean
+.PHONY: help install demo demo-purchase test chaos check format lint types imports differential check-langgraph compat lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
 	@echo "make demo-purchase   watch a shipment fail and the money come back (≤ 60 s, no API key)"
 	@echo "make test     run the whole test suite"
+	@echo "make chaos    crash the examples at every event (about 20 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
 	@echo "make install  make .venv with everything that development and tests need"
+	@echo "make differential     compare 1,000 random graphs with LangGraph itself, in every mode (about half an hour)"
+	@echo "make check-langgraph  run the tests with the lowest, a middle and the newest supported langgraph"
+	@echo "make compat   write the lists of docs/compatibility.md from the tests"
 	@echo "make lock     re-resolve requirements/dev.lock"
 
 install: $(STAMP)
@@ -33,6 +37,9 @@ demo-purchase: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+chaos: install
+	PERDURE_CHAOS=all $(BIN)/python -m pytest tests/testing/test_faults_examples.py -q -s
+
 check: install format lint types imports test
 
 format: install
@@ -46,6 +53,15 @@ types: install
 
 imports: install
 	$(BIN)/lint-imports
+
+differential: install
+	PERDURE_DIFF_EXAMPLES=$${PERDURE_DIFF_EXAMPLES:-1000} PERDURE_DIFF_EVERY_MODE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/differential
+
+check-langgraph: install
+	$(BIN)/python scripts/check_langgraph.py $(ARGS)
+
+compat: install
+	$(BIN)/python tests/architecture/compat_page.py
 
 lock: install
 	$(BIN)/python -m pip install --quiet uv

@@ -1,129 +1,217 @@
-"""The same graph, natively and through Perdure: same values, same questions, same errors.
+"""The same graph, natively and through Perdure: the same values, questions, errors, checkpoints and node calls.
 
-Perdure's side runs with a full replay at every workflow task, and once more continuing as new after every node call.
+| mode     | what Perdure's side does                                                                       |
+|----------|------------------------------------------------------------------------------------------------|
+| cached   | keeps workflows in memory, in Temporal's sandbox: as in production                              |
+| replayed | replays the whole history at every workflow task: as after a restart                            |
+| carried  | replays, and continues as new after every node call                                             |
+| elsewhere | the histories of all of these are replayed in other processes, under several hash seeds        |
+
+Cases take turns: those by hand are carried, and one of the other two; random graphs run in one mode. All run in every mode
+with `PERDURE_DIFF_EVERY_MODE=1` (`make differential`); `drawing.py` says how to draw more random graphs. A failing random graph is shrunk, and printed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import functools
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
-from random_graphs import Graph, Node, build, graphs
+from cases import CASES
+from comparison import Case, Outcome, all_through_perdure, natively
+from drawing import EXAMPLES, case_of, drawn, native_outcome, smallest
+from random_graphs import Graph
+from temporalio.worker import UnsandboxedWorkflowRunner
 
-from perdure.errors import RunFailed
-from perdure.testing import PerdureEnvironment
+HERE = Path(__file__).parent
+EVERY_MODE = bool(os.environ.get("PERDURE_DIFF_EVERY_MODE"))
+BATCH = 150
 
-LIMIT = 9
-MOST_STOPS = 4
-INPUT: dict[str, Any] = {"log": ["start"], "total": 0, "last": ""}
+# Building a sandbox is most of what a replay of a small graph costs; the cached mode has it.
+_IN_PLACE: dict[str, Any] = {"workflow_runner": UnsandboxedWorkflowRunner()}
+MODES: dict[str, dict[str, Any]] = {
+    "cached": {"replay_every_task": False},
+    "replayed": _IN_PLACE,
+    "carried": {"carry_every": 1, **_IN_PLACE},
+}
 
-
-@dataclass
-class Outcome:
-    """What a run showed: the questions of each stop, then its values or its error."""
-
-    questions: list[list[str]]
-    values: Any = None
-    error: str | None = None
-
-
-async def natively(graph: Any) -> Outcome:
-    saved = graph.copy({"checkpointer": InMemorySaver()})
-    config = {"configurable": {"thread_id": "1"}, "recursion_limit": LIMIT}
-    outcome, value = Outcome([]), INPUT
-    while True:
-        try:
-            result = await saved.ainvoke(value, config)
-        except Exception as error:
-            outcome.error = type(error).__name__
-            return outcome
-        stops = result.pop("__interrupt__", ())
-        if not stops:
-            outcome.values = result
-            return outcome
-        outcome.questions.append(sorted(stop.value for stop in stops))
-        if len(outcome.questions) == MOST_STOPS:
-            return outcome  # it asks for ever
-        value = Command(resume={stop.id: f"answer to {stop.value}" for stop in stops})
-
-
-async def through_perdure(graph: Any, *, carry_every: int) -> Outcome:
-    outcome = Outcome([])
-    async with PerdureEnvironment.start({"g": graph}, carry_every=carry_every) as env:
-        run = await env.start("g", INPUT, config={"recursion_limit": LIMIT})
-        try:
-            while items := await run.wait_for_approvals():
-                outcome.questions.append(sorted(item.value for item in items))
-                if len(outcome.questions) == MOST_STOPS:
-                    return outcome
-                await run.resume({item.id: f"answer to {item.value}" for item in items})
-            outcome.values = await run.result()
-        except RunFailed as error:
-            outcome.error = error.cause_type
-    return outcome
-
-
-def compare(spec: Graph, carry_every: int) -> None:
-    try:
-        graph = build(spec)
-    except ValueError:
-        return  # LangGraph refuses it at compile time
-
-    async def both() -> tuple[Outcome, Outcome]:
-        async with asyncio.timeout(60):
-            return await natively(graph), await through_perdure(graph, carry_every=carry_every)
-
-    native, ours = asyncio.run(both())
-    assert ours == native
-
-
-@pytest.mark.timeout(300)
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(graphs())
-def test_random_graphs_replayed_at_every_task(spec: Graph) -> None:
-    compare(spec, carry_every=0)
-
-
-@pytest.mark.timeout(300)
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(graphs())
-def test_random_graphs_continued_as_new_after_every_call(spec: Graph) -> None:
-    compare(spec, carry_every=1)
-
-
-CASES = {
-    "parallel questions": Graph(
-        (Node("ask", "edges", (9,), False), Node("ask twice", "edges", (9,), True)), (0, 1)
-    ),
-    "a question in a sent branch": Graph(
-        (Node("log", "sends", (1,), False), Node("ask", "edges", (9,), False)), (0,)
-    ),
-    "a subgraph asks beside a node": Graph(
+KNOWN_DIFFERENCES = {
+    (
+        "carried",
+        "a-subgraph-that-never-ends",
+    ): "a subgraph's own recursion limit starts again when the thread continues as new",
+    **{
         (
-            Node("asking subgraph", "edges", (2,), False),
-            Node("ask", "edges", (2,), False),
-            Node("log", "edges", (9,), False),
-        ),
-        (0, 1),
-    ),
-    "two write one value": Graph(
-        (Node("last", "edges", (9,), False), Node("last", "edges", (9,), True)), (0, 1)
-    ),
-    "one of two fails": Graph(
-        (Node("log", "edges", (0, 1), True), Node("fail late", "router", (0,), False)), (0, 1)
-    ),
-    "a command in a loop": Graph(
-        (Node("sum", "command", (0, 1), False), Node("log", "command", (9,), True)), (0,)
-    ),
+            mode,
+            "a-graph-without-a-reducer-asks",
+        ): "LangGraph writes `__interrupt__` into a state that is one plain dict"
+        for mode in MODES
+    },
 }
 
 
-@pytest.mark.parametrize("name", list(CASES))
-@pytest.mark.parametrize("carry_every", [0, 1])
-def test_by_hand(name: str, carry_every: int) -> None:
-    compare(CASES[name], carry_every)
+def _names(mode: str) -> list[str]:
+    """The cases of a mode: all by hand where threads are carried over, else every other one; every third random graph."""
+    turn = list(MODES).index(mode)
+    by_hand, numbers = list(CASES), range(EXAMPLES)
+    if not EVERY_MODE:
+        by_hand = by_hand if mode == "carried" else by_hand[turn::2]
+        numbers = numbers[turn :: len(MODES)]
+    return [*by_hand, *(f"random-{number:04}" for number in numbers)]
+
+
+def _spec(name: str) -> Graph | None:
+    return drawn()[int(name.removeprefix("random-"))] if name.startswith("random-") else None
+
+
+def _case(name: str) -> Case:
+    return CASES[name] if (spec := _spec(name)) is None else case_of(spec)
+
+
+@functools.cache
+def _native(name: str) -> Outcome:
+    return asyncio.run(natively(_case(name)))
+
+
+@dataclass
+class Runs:
+    """What the cases of one mode showed, and the histories that were recorded, as JSON."""
+
+    outcomes: dict[str, Outcome]
+    histories: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def runs(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Runs]]:
+    """All cases of a mode that were selected, run side by side when the first of them is asked for."""
+    names = {mode: _selected(request.session, mode) for mode in MODES}
+    logging.disable(logging.WARNING)
+    yield functools.cache(lambda mode: _run(mode, names[mode]))
+    logging.disable(logging.NOTSET)
+
+
+def _run(mode: str, names: list[str]) -> Runs:
+    found = Runs({}, {})
+    for start in range(0, len(names), BATCH):
+        cases = {name: _case(name) for name in names[start : start + BATCH]}
+        for name, (outcome, history) in asyncio.run(all_through_perdure(cases, **MODES[mode])).items():
+            found.outcomes[name] = outcome
+            found.histories[name] = history
+    return found
+
+
+def _selected(session: pytest.Session, mode: str) -> list[str]:
+    """The names that this session's tests ask for; all of them, where the histories of all are replayed."""
+    wanted: dict[str, None] = {}
+    for item in session.items:
+        params = (
+            item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        )
+        if params.get("mode") == mode:
+            wanted.update(dict.fromkeys([params["name"]] if "name" in params else _names(mode)))
+    return [name for name in wanted if (mode, name) not in KNOWN_DIFFERENCES]
+
+
+def _marked(mode: str, *values: Any, id: str) -> Any:
+    # One process per mode: the cases of a mode share an environment.
+    return pytest.param(
+        mode, *values, id=f"{mode}-{id}", marks=pytest.mark.xdist_group(f"differential-{mode}")
+    )
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [_marked(mode, name, id=name) for mode in MODES for name in _names(mode)],
+)
+def test_a_graph_does_what_langgraph_does(runs: Callable[[str], Runs], mode: str, name: str) -> None:
+    if reason := KNOWN_DIFFERENCES.get((mode, name)):
+        pytest.xfail(reason)
+    native, ours = _comparable(mode, _native(name), runs(mode).outcomes[name])
+    if native != ours:
+        pytest.fail(_told(mode, name, native, ours), pytrace=False)
+
+
+def _comparable(mode: str, native: Outcome, ours: Outcome) -> tuple[Outcome, Outcome]:
+    if mode == "carried" and native.stops:
+        # A branch that waits while others go on may be asked again each time that the thread continues as new.
+        return replace(native, calls=ours.calls), ours
+    return native, ours
+
+
+def _told(mode: str, name: str, native: Outcome, ours: Outcome) -> str:
+    lines = [f"{name}, {mode}: not what LangGraph does"]
+    if (spec := _spec(name)) is not None:
+        small = smallest(spec, lambda other: _differs(other, mode))
+        lines += [
+            "the smallest graph that differs:",
+            str(small),
+            f"as a value: {small!r}",
+            "drawn from:",
+            str(spec),
+        ]
+    for field in ("stops", "ends", "calls", "history"):
+        theirs, mine = getattr(native, field), getattr(ours, field)
+        if theirs != mine:
+            lines += [f"{field}:", f"  natively: {theirs}", f"  through Perdure: {mine}"]
+    return "\n".join(lines)
+
+
+def _differs(spec: Graph, mode: str) -> bool:
+    native = native_outcome(spec)
+    found = asyncio.run(all_through_perdure({"g": case_of(spec)}, **MODES[mode]))
+    theirs, ours = _comparable(mode, native or Outcome(), found["g"][0])
+    return native is not None and theirs != ours
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("mode", "seed"),
+    [
+        _marked(mode, seed, id=f"seed-{seed}")
+        for mode, seed in (("cached", "0"), ("cached", "4242"), ("replayed", "1"), ("carried", "77"))
+    ],
+)
+def test_histories_replay_in_another_process(
+    runs: Callable[[str], Runs], mode: str, seed: str, tmp_path: Path
+) -> None:
+    histories = runs(mode).histories
+    for name, told in histories.items():
+        (tmp_path / f"{name}.json").write_text(told)
+    specs = {name: spec for name in histories if (spec := _spec(name)) is not None}
+    (tmp_path / "specs.pickle").write_bytes(pickle.dumps(specs))
+    done = subprocess.run(
+        [sys.executable, str(HERE / "replay_elsewhere.py"), str(tmp_path)],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == {"replayed": len(histories), "failures": {}}
+
+
+def test_enough_random_graphs_are_drawn() -> None:
+    assert len(drawn()) == EXAMPLES
+
+
+def test_a_failing_graph_is_made_small() -> None:
+    """Graphs in which a node asks stand for graphs that fail."""
+
+    def asks(spec: Graph) -> bool:
+        return any(node.body == "ask" for node in spec.nodes)
+
+    failing = next(spec for spec in drawn() if asks(spec) and len(spec.nodes) > 2)
+    small = smallest(failing, asks)
+    assert [node.body for node in small.nodes if node.body != "log"] == ["ask"]
+    assert "'ask', then by edges to" in str(small)

@@ -58,6 +58,9 @@ GOTOS: dict[str, Any] = {
 }
 
 
+@pytest.mark.compat(
+    "Control flow: `Command` (`update`, `goto` a name, a list, `Send`s), lists of commands and updates"
+)
 @pytest.mark.parametrize("name", list(GOTOS))
 async def test_what_a_node_returns_decides_what_comes_next(same: Any, name: str) -> None:
     graph = graph_of(
@@ -73,6 +76,7 @@ async def test_what_a_node_returns_decides_what_comes_next(same: Any, name: str)
 
 
 # Each result that comes alone costs a replay of all branches: the many of them run cached, as in production.
+@pytest.mark.compat("Control flow: `Send`, nested and by the hundred, to nodes and subgraphs")
 @pytest.mark.parametrize(("branches", "replay"), [(300, False), (50, True)])
 async def test_hundreds_of_branches(same: Any, branches: int, replay: bool) -> None:
     def piece(state: Piece) -> dict[str, Any]:
@@ -89,6 +93,7 @@ async def test_hundreds_of_branches(same: Any, branches: int, replay: bool) -> N
     assert result["log"][1:] == [str(n) for n in range(branches)]
 
 
+@pytest.mark.compat("Control flow: `Send`, nested and by the hundred, to nodes and subgraphs")
 async def test_sends_that_send(same: Any) -> None:
     def outer(state: dict[str, Any]) -> Command[Any]:
         return Command(
@@ -107,6 +112,7 @@ async def test_sends_that_send(same: Any) -> None:
     ]
 
 
+@pytest.mark.compat("Control flow: `Send`, nested and by the hundred, to nodes and subgraphs")
 async def test_a_send_to_a_subgraph_with_its_own_input(same: Any) -> None:
     class Inner(TypedDict):
         number: int
@@ -137,6 +143,7 @@ ROUTERS: dict[str, Any] = {
 }
 
 
+@pytest.mark.compat("Control flow: routers, sync and async, to names, lists, `Send`s; path maps")
 @pytest.mark.parametrize("name", list(ROUTERS))
 async def test_routers(same: Any, name: str) -> None:
     nodes = {
@@ -149,6 +156,7 @@ async def test_routers(same: Any, name: str) -> None:
     await same(graph, {"log": []})
 
 
+@pytest.mark.compat("Control flow: routers, sync and async, to names, lists, `Send`s; path maps")
 async def test_a_path_map_translates_what_a_router_says(same: Any) -> None:
     builder = StateGraph(State)
     builder.add_node("yes", say("yes"))
@@ -160,6 +168,7 @@ async def test_a_path_map_translates_what_a_router_says(same: Any) -> None:
     assert (await same(graph, {"log": [], "count": 1}))["log"] == ["no"]
 
 
+@pytest.mark.compat("Control flow: `recursion_limit`, cycles")
 async def test_a_cycle_ends_by_itself_or_at_the_recursion_limit(same: Any) -> None:
     def again(state: State) -> Command[Any]:
         return Command(update={"count": state["count"] + 1}, goto="again" if state["count"] < 20 else END)
@@ -190,6 +199,7 @@ async def test_a_node_that_returns_no_update_is_as_in_langgraph(same: Any, value
     await same(graph_of({"node": lambda state: value}, (START, "node")), {"log": ["in"]})
 
 
+@pytest.mark.compat("Agents: tools that return `Command`")
 async def test_commands_of_tools(same: Any) -> None:
     @tool
     def note(text: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:

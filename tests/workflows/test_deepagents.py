@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from deepagents import create_deep_agent
 from langchain.agents.middleware import TodoListMiddleware
 from langchain_core.messages import ToolMessage
@@ -38,6 +39,9 @@ def without_times(result: dict[str, Any]) -> Any:
     return [(m.type, m.text, m.tool_calls if m.type == "ai" else None) for m in result["messages"]], files
 
 
+@pytest.mark.compat(
+    "Agents: `deepagents.create_deep_agent` with its state backend, subagents, `interrupt_on`"
+)
 async def test_plans_and_files(same: Any) -> None:
     todos = [{"content": "write", "status": "in_progress"}]
     script = [
@@ -75,6 +79,9 @@ def with_subagents(*outer: Any, inner: list[Any], **options: Any) -> Callable[[]
 TASK = call("task", description="write it", subagent_type="writer")
 
 
+@pytest.mark.compat(
+    "Agents: `deepagents.create_deep_agent` with its state backend, subagents, `interrupt_on`"
+)
 async def test_a_subagent_works_on_the_same_files(same: Any) -> None:
     make = with_subagents(
         TASK,

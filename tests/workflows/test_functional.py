@@ -30,6 +30,7 @@ class Counted:
         self.double = double
 
 
+@pytest.mark.compat("Functional API: `@entrypoint` and `@task`, sync and async, parallel, nested, in nodes")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 async def test_parallel_tasks_and_their_futures(kind: str) -> None:
     double = Counted().double
@@ -47,6 +48,7 @@ async def test_parallel_tasks_and_their_futures(kind: str) -> None:
         assert await (await env.start("flow", 4)).result() == [0, 2, 4, 6]
 
 
+@pytest.mark.compat("Functional API: interrupts in tasks; finished tasks are not run again")
 async def test_finished_tasks_are_kept_across_interrupts() -> None:
     counted = Counted()
     double = counted.double
@@ -74,6 +76,7 @@ async def test_finished_tasks_are_kept_across_interrupts() -> None:
     assert counted.calls == [1, 2]
 
 
+@pytest.mark.compat("Functional API: `previous`, `entrypoint.final`")
 async def test_previous_and_final_on_a_kept_thread() -> None:
     @entrypoint()
     def total(value: int, *, previous: int | None = None) -> Any:
@@ -88,6 +91,7 @@ async def test_previous_and_final_on_a_kept_thread() -> None:
     assert seen == [0, 1, 3]
 
 
+@pytest.mark.compat("Functional API: `@entrypoint` and `@task`, sync and async, parallel, nested, in nodes")
 async def test_a_node_may_call_tasks() -> None:
     class State(TypedDict):
         log: Annotated[list[int], operator.add]

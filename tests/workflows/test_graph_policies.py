@@ -69,6 +69,7 @@ def give_up(state: State, error: NodeError) -> dict[str, Any]:
     return {"log": [f"gave up after {error.error!r}"]}
 
 
+@pytest.mark.compat("Failures: `RetryPolicy`, several on a node, every form of `retry_on`")
 async def test_retry_on_decides_as_in_langgraph(same: Any) -> None:
     def make() -> Any:
         builder = StateGraph(State)
@@ -83,6 +84,7 @@ async def test_retry_on_decides_as_in_langgraph(same: Any) -> None:
     assert result["log"].count(2) == 8
 
 
+@pytest.mark.compat("Failures: `RetryPolicy`, several on a node, every form of `retry_on`")
 async def test_the_first_policy_that_fits_an_error_decides(same: Any) -> None:
     def make() -> Any:
         return graph_of(
@@ -102,6 +104,7 @@ async def test_a_subgraph_with_a_retry_policy_is_repeated_from_its_start(same: A
     assert (await same(make, {"log": []}))["log"] == [3, 3]
 
 
+@pytest.mark.compat("Failures: `error_handler` of a node, a subgraph, a graph's defaults")
 async def test_the_error_handler_of_a_subgraph_and_the_defaults_of_a_graph(same: Any) -> None:
     def handler(state: State, error: NodeError) -> dict[str, Any]:
         return {"log": [f"{error.node}: {error.error!r}"]}
@@ -124,6 +127,7 @@ async def stuck(state: State) -> dict[str, Any]:
     return {}
 
 
+@pytest.mark.compat("Failures: `timeout`: `run_timeout` and `idle_timeout`")
 @pytest.mark.parametrize("kind", ["run", "idle"])
 async def test_an_attempt_that_takes_too_long_fails_with_langgraphs_own_error(same: Any, kind: str) -> None:
     limits = TimeoutPolicy(**{f"{kind}_timeout": 0.3})
@@ -171,6 +175,7 @@ async def writes(state: State, writer: StreamWriter) -> dict[str, Any]:
     return {"log": ["writes"]}
 
 
+@pytest.mark.compat("Failures: `timeout`: `run_timeout` and `idle_timeout`")
 async def test_progress_keeps_an_idle_attempt_alive(same: Any) -> None:
     builder = StateGraph(State)
     builder.add_node("beats", beats, timeout=TimeoutPolicy(idle_timeout=2.5, refresh_on="heartbeat"))
@@ -237,6 +242,7 @@ async def runs(graph: Any, *inputs: Any, **environment: Any) -> list[Any]:
         return [await (await env.start("g", value)).result() for value in inputs]
 
 
+@pytest.mark.compat("Nodes: `cache_policy` with the graph's `cache`")
 async def test_a_cached_node_is_not_called_again_for_the_same_input() -> None:
     node = Counting(lambda state: {"log": [f"done {len(state['log'])}"]})
     graph = graph_of(node, cache_policy=CachePolicy(), compile={"cache": InMemoryCache()})
@@ -305,6 +311,12 @@ async def test_what_asks_or_fails_is_not_kept() -> None:
 # -- draining ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.compat(
+    "`RunControl.request_drain` in a node",
+    status="differs",
+    how="the run continues as new and goes on",
+    why="a durable run has no reason to stop there",
+)
 async def test_a_node_that_asks_for_a_drain_makes_the_run_continue_as_new() -> None:
     def drain(state: State, runtime: Runtime[Any]) -> dict[str, Any]:
         assert runtime.control is not None

@@ -35,6 +35,7 @@ def graph_of(*nodes: Any, **compile_options: Any):
     return builder.compile(**compile_options)
 
 
+@pytest.mark.compat("Interrupts: several in one node, in parallel branches; answers by id and by value")
 async def test_two_interrupts_in_one_node_get_an_answer_each() -> None:
     async with PerdureEnvironment.start({"g": graph_of(asking("first?", "second?"))}) as env:
         run = await env.start("g", {"answers": []})
@@ -49,6 +50,7 @@ async def test_two_interrupts_in_one_node_get_an_answer_each() -> None:
         assert await run.result() == {"answers": ["one", "two"]}
 
 
+@pytest.mark.compat("Interrupts: several in one node, in parallel branches; answers by id and by value")
 async def test_parallel_interrupts_are_answered_by_id_in_any_order() -> None:
     graph = graph_of(asking("a?", name="a"), asking("b?", name="b"))
     async with PerdureEnvironment.start({"g": graph}) as env:
@@ -62,6 +64,11 @@ async def test_parallel_interrupts_are_answered_by_id_in_any_order() -> None:
         assert await run.result() == {"answers": ["A", "B"]}
 
 
+@pytest.mark.compat(
+    "an answer to what does not wait (any more)",
+    status="refused",
+    error="`InterruptUnknown`, naming what does wait",
+)
 async def test_an_unknown_or_used_id_is_refused_and_leaves_no_trace() -> None:
     async with PerdureEnvironment.start({"g": graph_of(asking("first?", "second?"))}) as env:
         run = await env.start("g", {"answers": []})
@@ -82,6 +89,7 @@ async def test_an_unknown_or_used_id_is_refused_and_leaves_no_trace() -> None:
         assert len(accepted) == 2
 
 
+@pytest.mark.compat("Interrupts: the same ids at every replay")
 async def test_interrupt_ids_do_not_change_on_replay() -> None:
     async with PerdureEnvironment.start({"g": graph_of(asking("?"))}) as env:
         run = await env.start("g", {"answers": []})
@@ -123,6 +131,12 @@ async def test_an_interrupt_in_a_subgraph_resumes_inside_it(depth: str) -> None:
     assert calls == ["before"]
 
 
+@pytest.mark.compat(
+    "an `interrupt()` value with `expires_in`",
+    status="differs",
+    how="is answered with its `on_expiry` when the time is over",
+    why="LangGraph has no deadlines",
+)
 async def test_a_deadline_answers_in_the_humans_place() -> None:
     question = {"question": "ok?", "expires_in": 24 * 3600, "on_expiry": {"type": "expired"}}
     async with PerdureEnvironment.start({"g": graph_of(asking(question))}) as env:
@@ -145,6 +159,7 @@ async def test_a_decision_just_before_the_deadline_counts() -> None:
         assert await run.result() == {"answers": ["yes"]}
 
 
+@pytest.mark.compat("Interrupts: `interrupt_before`, `interrupt_after`")
 async def test_interrupt_before_stops_and_any_answer_goes_on() -> None:
     def work(state: State) -> dict[str, Any]:
         return {"answers": ["worked"]}

@@ -119,6 +119,9 @@ class Classes(AgentMiddleware[Trace, Any]):
         return message.model_copy(update={"content": f"{message.content}!"})
 
 
+@pytest.mark.compat(
+    "Agents: middleware with every hook, as classes and functions; `jump_to`; the built-in ones"
+)
 async def test_every_hook_of_a_middleware_class(same: Any) -> None:
     result = await same(agent([ask(), "done"], Classes()), {**HI, "trace": []})
     assert result["trace"] == [
@@ -311,6 +314,9 @@ BUILT_IN: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.compat(
+    "Agents: middleware with every hook, as classes and functions; `jump_to`; the built-in ones"
+)
 @pytest.mark.parametrize("name", list(BUILT_IN))
 async def test_built_in_middleware(same: Any, name: str) -> None:
     await same(*BUILT_IN[name])
@@ -347,6 +353,7 @@ async def test_structured_output_by_tool_calls_is_asked_for_again_when_it_does_n
     assert (await same(agent([short], response_format=either), HI))["structured_response"] == Short("Rome")
 
 
+@pytest.mark.compat("Agents: `create_agent` with tools, parallel calls, structured output")
 async def test_structured_output_by_the_provider(same: Any) -> None:
     text = '{"city": "Oslo", "degrees": 7}'
     result = await same(agent([ask(), text], response_format=ProviderStrategy(Report)), HI)
@@ -401,6 +408,7 @@ def by_call_id(tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
     return tool_call_id
 
 
+@pytest.mark.compat("Agents: `InjectedState`, `InjectedStore`, `InjectedToolCallId`, `ToolRuntime`")
 async def test_what_is_injected_into_tools(same: Any) -> None:
     calls = [
         [{"tool": "by_store", "args": {"text": "stored"}}, {"tool": "by_call_id", "args": {}}],
@@ -461,6 +469,9 @@ DECISIONS: dict[str, dict[str, Any]] = {
 BATCH = [ask("Oslo"), PAYMENT, ask("Bern")]
 
 
+@pytest.mark.compat(
+    "Agents: `HumanInTheLoopMiddleware`: approve, edit, reject, respond, several calls at once"
+)
 @pytest.mark.parametrize(
     "names", [("approve", "reject", "edit"), ("respond", "approve", "approve"), ("reject",) * 3]
 )

@@ -134,6 +134,9 @@ NODES: dict[str, Any] = {
 }
 
 
+@pytest.mark.compat(
+    "Nodes: functions, lambdas, methods, partials, callables, runnables and their sequences; sync and async"
+)
 async def test_nodes_of_every_kind(same: Any) -> None:
     builder = StateGraph(Log)
     before = START
@@ -147,6 +150,7 @@ async def test_nodes_of_every_kind(same: Any) -> None:
     assert "async call in async callable" in result["log"]
 
 
+@pytest.mark.compat("Nodes: chat models and `ToolNode`")
 async def test_a_model_and_a_tool_node_are_nodes_by_themselves(same: Any) -> None:
     @tool
     def double(number: int) -> int:
@@ -168,6 +172,9 @@ async def test_a_model_and_a_tool_node_are_nodes_by_themselves(same: Any) -> Non
     assert result["messages"][-1].content == "42"
 
 
+@pytest.mark.compat(
+    "Nodes: everything injected: `config`, `runtime`, `store`, `writer`, `previous`, `error`, context"
+)
 async def test_injection_by_annotation(same: Any) -> None:
     class Seen(TypedDict):
         seen: list[str]
@@ -197,6 +204,9 @@ async def test_injection_by_annotation(same: Any) -> None:
     assert result["seen"] == ["7", "{'c': 1}", "{'c': 1}", "1", "ann"]
 
 
+@pytest.mark.compat(
+    "Nodes: everything injected: `config`, `runtime`, `store`, `writer`, `previous`, `error`, context"
+)
 async def test_injection_by_name(same: Any) -> None:
     class Seen(TypedDict):
         seen: list[str]
@@ -212,6 +222,7 @@ async def test_injection_by_name(same: Any) -> None:
     assert result["seen"] == ["7", "Runtime"]
 
 
+@pytest.mark.compat("Failures: `error_handler` of a node, a subgraph, a graph's defaults")
 async def test_an_error_handler_is_given_the_error_and_may_go_elsewhere(same: Any) -> None:
     class Seen(TypedDict):
         seen: Annotated[list[str], operator.add]
@@ -244,6 +255,7 @@ async def test_previous_is_injected_into_an_entrypoint() -> None:
             assert await run.result() == expected
 
 
+@pytest.mark.compat("Control flow: parallel branches, joins, `defer`")
 @pytest.mark.parametrize("number", [2, 12])
 async def test_parallel_nodes_start_together_and_join(same: Any, number: int) -> None:
     builder = StateGraph(Log)

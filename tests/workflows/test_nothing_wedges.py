@@ -86,6 +86,11 @@ async def test_a_thread_started_with_an_undecodable_input(data: Any) -> None:
                 await handle.result()
 
 
+@pytest.mark.compat(
+    "an input of a type that is not on the allow-list",
+    status="refused",
+    error="`PayloadNotSerializable`, before anything starts",
+)
 async def test_an_input_that_cannot_be_sent_is_refused_before_anything_starts() -> None:
     class Odd:
         pass
@@ -117,6 +122,11 @@ async def test_a_type_that_only_the_starter_knows_fails_the_run() -> None:
                 await handle.result()
 
 
+@pytest.mark.compat(
+    "`graph.invoke()`, the synchronous one, inside a workflow",
+    status="refused",
+    error="`RuntimeError`, naming `ainvoke`",
+)
 async def test_sync_invoke_inside_a_workflow_is_refused() -> None:
     inner = graph_of(quiet)
     failure = await failure_of(

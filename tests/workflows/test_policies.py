@@ -164,12 +164,22 @@ async def test_cancelling_a_run_cancels_the_node_that_is_under_way() -> None:
         assert time.monotonic() - before < 10
 
 
+@pytest.mark.compat(
+    "a value over the size limit where no external storage is set",
+    status="refused",
+    error="`PayloadTooLarge` fails the run, naming node and channel",
+)
 async def test_a_result_that_temporal_cannot_hold_is_a_clear_error() -> None:
     with pytest.raises(RunFailed, match=r"node 'node'.*2,5\d\d,\d\d\d bytes \(channel 'value'") as caught:
         await outcome(lambda state: {"value": "x" * 2_500_000})
     assert caught.value.cause_type == "PayloadTooLarge"
 
 
+@pytest.mark.compat(
+    "a node's result of a type that is not on the allow-list (which the graph's annotations and modules, and `PerdurePlugin(types=[...])` make)",
+    status="refused",
+    error="`PayloadNotSerializable` fails the run, naming the node and the type",
+)
 async def test_a_result_of_an_unknown_type_is_a_clear_error() -> None:
     class Odd:
         pass

@@ -78,6 +78,7 @@ async def test_routers_run_in_the_workflow(kind: str) -> None:
         assert await (await env.start("g", {"log": []})).result() == {"log": ["left", "left", "right"]}
 
 
+@pytest.mark.compat("State: messages with their types, ids and usage; `RemoveMessage`")
 async def test_messages_keep_their_types_and_ids() -> None:
     seen: list[list[type]] = []
 
@@ -181,6 +182,12 @@ async def test_dataclass_state_managed_values_and_deferred_nodes() -> None:
     assert result["log"][-2:] == ["second", 3]
 
 
+@pytest.mark.compat(
+    "a node that changes its input in place, and does not return it",
+    status="differs",
+    how="nobody sees the change",
+    why="in LangGraph it shows whether another node sees it by what runs beside it",
+)
 async def test_a_node_that_changes_its_input_in_place_changes_nothing_else() -> None:
     class State(TypedDict):
         items: list[int]
@@ -207,6 +214,12 @@ async def test_a_node_that_changes_its_input_in_place_changes_nothing_else() -> 
         assert result["messages"][0].content == "hi"
 
 
+@pytest.mark.compat(
+    "a node without a retry policy",
+    status="differs",
+    how="is tried up to 4 times (models 6) where a retry can help; LangGraph tries once",
+    why="a run has to survive what passes by itself; `durable(retry=...)` or a `RetryPolicy` says otherwise",
+)
 async def test_a_failing_node_fails_the_run_by_name_after_finite_attempts() -> None:
     calls = 0
 
@@ -245,6 +258,7 @@ async def test_a_programming_error_is_not_retried() -> None:
     assert calls == 1
 
 
+@pytest.mark.compat("Control flow: `recursion_limit`, cycles")
 async def test_recursion_and_router_errors_fail_the_run() -> None:
     def lost(state: Log) -> str:
         raise KeyError("which way")

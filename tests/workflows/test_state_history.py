@@ -112,6 +112,7 @@ async def checkpoint(run: Any, next: str) -> str:
     return found
 
 
+@pytest.mark.compat("Threads: state history, within a window that a setting says")
 async def test_a_finished_thread_tells_the_history_that_langgraph_tells(env: PerdureEnvironment) -> None:
     run = await env.start("chain", {"log": ["in"]})
     await run.result()
@@ -156,6 +157,7 @@ async def test_a_history_larger_than_one_answer_comes_in_pages(env: PerdureEnvir
     assert [s.step async for s in run.history()] == [3, 2, 1, 0, -1]
 
 
+@pytest.mark.compat("Threads: forks from an earlier checkpoint")
 async def test_an_open_thread_runs_again_from_an_earlier_checkpoint(env: PerdureEnvironment) -> None:
     run = await env.start("chain", {"log": ["in"]}, thread_id="fork", keep_open=True)
     await run.result()
@@ -203,6 +205,7 @@ async def test_a_state_written_by_hand_is_what_the_run_goes_on_with(env: Perdure
     assert await run.result() == await native.run(Command(resume="yes"))
 
 
+@pytest.mark.compat("Threads: `update_state`, also as a node")
 async def test_a_state_written_as_a_node_goes_on_after_that_node(env: PerdureEnvironment) -> None:
     run = await env.start("asking", {"log": []})
     await run.wait_for_approvals()
@@ -227,6 +230,11 @@ async def test_an_idle_thread_goes_on_from_a_state_written_by_hand(env: PerdureE
     assert (await again.result())["log"] == ["a", "b", "c", "again", "b", "c"]
 
 
+@pytest.mark.compat(
+    "`update_state` with values or a node that do not fit",
+    status="refused",
+    error="`StateUpdateRefused`, and nothing has changed",
+)
 async def test_an_update_that_does_not_fit_is_refused_and_changes_nothing(env: PerdureEnvironment) -> None:
     run = await env.start("asking", {"log": []})
     [pending] = await run.wait_for_approvals()
@@ -336,6 +344,11 @@ async def test_a_closed_thread_is_started_again_from_an_earlier_checkpoint(env: 
     assert [s.source async for s in again.history()][:3] == ["loop", "loop", "fork"]
 
 
+@pytest.mark.compat(
+    "`retry` of a thread that runs",
+    status="refused",
+    error="`ThreadBusy`",
+)
 async def test_a_running_or_unknown_thread_cannot_be_started_again(env: PerdureEnvironment) -> None:
     run = await env.start("asking", {"log": []}, thread_id="open")
     await run.wait_for_approvals()

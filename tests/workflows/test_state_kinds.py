@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any, NotRequired
 
+import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 from langgraph.channels import (
     AnyValue,
@@ -49,6 +50,7 @@ class Order(BaseModel):
         return float(value.removesuffix(" cents")) / 100 if isinstance(value, str) else value
 
 
+@pytest.mark.compat("State: pydantic models, validated where a node gets them")
 async def test_pydantic_state_is_validated_where_a_node_gets_it(same: Any) -> None:
     def price(state: Order) -> dict[str, Any]:
         assert isinstance(state, Order)
@@ -74,6 +76,7 @@ async def test_an_input_that_a_pydantic_state_refuses_fails_the_run(same: Any) -
     assert "amount" in str(error)
 
 
+@pytest.mark.compat("State: input, output, private and node schemas")
 async def test_input_output_private_and_node_schemas(same: Any) -> None:
     class Question(TypedDict):
         question: str
@@ -113,6 +116,7 @@ async def test_input_output_private_and_node_schemas(same: Any) -> None:
     assert await same(builder.compile(), {"question": "why"}) == {"result": "thought of why"}
 
 
+@pytest.mark.compat("State: `TypedDict` with missing keys, dataclasses with defaults")
 async def test_dataclass_state_with_defaults_and_missing_keys_of_a_typed_dict(same: Any) -> None:
     @dataclass
     class Full:
@@ -149,6 +153,7 @@ class Reduced(TypedDict):
     plain: str
 
 
+@pytest.mark.compat("State: reducers: functions, lambdas, `add_messages`, `Overwrite`")
 async def test_reducers_of_every_sort(same: Any) -> None:
     def write(number: int) -> Any:
         def node(state: Reduced) -> dict[str, Any]:
@@ -231,12 +236,18 @@ def channels_graph(*, asking: bool = False) -> Any:
     return builder.compile()
 
 
+@pytest.mark.compat(
+    "State: channels: `LastValue`, `EphemeralValue`, `UntrackedValue`, `Topic`, `LastValueAfterFinish`, `DeltaChannel`"
+)
 async def test_channels_of_every_sort(same: Any) -> None:
     result = await same(channels_graph(), {"delta": ["in"], "seen": []})
     assert result["delta"] == ["in", *"abcdefgh"]
     assert result["topic"] == [*"abcdefgh"]
 
 
+@pytest.mark.compat(
+    "State: channels: `LastValue`, `EphemeralValue`, `UntrackedValue`, `Topic`, `LastValueAfterFinish`, `DeltaChannel`"
+)
 async def test_a_delta_channel_is_whole_after_an_interrupt_and_after_continuing_as_new(same: Any) -> None:
     async def run(**environment: Any) -> Any:
         return await same(channels_graph(asking=True), {"delta": [], "seen": []}, answer=str, **environment)
@@ -290,6 +301,7 @@ def look(state: Managed) -> dict[str, Any]:
     return {"log": [(state["left"], state["last"])]}
 
 
+@pytest.mark.compat("State: managed values (`RemainingSteps`, `IsLastStep`)")
 async def test_managed_values_and_deferred_nodes(same: Any) -> None:
     builder = StateGraph(Managed)
     builder.add_node("look", look)
@@ -303,6 +315,7 @@ async def test_managed_values_and_deferred_nodes(same: Any) -> None:
     assert result["log"][-1].startswith("after ")
 
 
+@pytest.mark.compat("State: managed values (`RemainingSteps`, `IsLastStep`)")
 async def test_the_last_step_is_known_as_the_last(same: Any) -> None:
     graph = StateGraph(Managed).add_node("look", look).add_edge(START, "look").compile()
     assert (await same(graph, {"log": []}, config={"recursion_limit": 2}))["log"] == [(1, True)]

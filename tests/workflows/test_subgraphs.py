@@ -53,6 +53,9 @@ def nested(innermost: Any, *, schema: Any = State) -> Any:
     return chain(State, one=say("one"), second=second, after_second=say("after second")).compile()
 
 
+@pytest.mark.compat(
+    "Subgraphs: as nodes, nested, in loops and sequences; with other schemas by a node that calls them"
+)
 @pytest.mark.parametrize("schema", [State, Other])
 async def test_three_deep(same: Any, schema: Any) -> None:
     result = await same(nested(say("innermost"), schema=schema), {"log": ["in"]})
@@ -60,6 +63,7 @@ async def test_three_deep(same: Any, schema: Any) -> None:
     assert result["log"].count("innermost") == 1 or schema is State
 
 
+@pytest.mark.compat("Subgraphs: interrupts and breakpoints inside, also side by side")
 async def test_interrupts_in_the_deepest_graph(same: Any) -> None:
     def twice(state: State) -> dict[str, Any]:
         return {"log": [f"{interrupt('first')} {interrupt('second')}"]}
@@ -69,6 +73,7 @@ async def test_interrupts_in_the_deepest_graph(same: Any) -> None:
         assert "FIRST SECOND" in result["log"]
 
 
+@pytest.mark.compat("Subgraphs: interrupts and breakpoints inside, also side by side")
 async def test_breakpoints_in_a_subgraph_stop_the_run() -> None:
     inner = chain(State, a=say("a"), b=say("b")).compile(interrupt_before=["b"])
     graph = chain(State, inner=inner, last=say("last")).compile()
@@ -79,6 +84,7 @@ async def test_breakpoints_in_a_subgraph_stop_the_run() -> None:
         assert (await run.result())["log"][-2:] == ["b", "last"]
 
 
+@pytest.mark.compat("Subgraphs: interrupts and breakpoints inside, also side by side")
 async def test_parallel_subgraphs_ask_and_join(same: Any) -> None:
     builder = StateGraph(State)
     for name in ("left", "right"):
@@ -91,6 +97,7 @@ async def test_parallel_subgraphs_ask_and_join(same: Any) -> None:
     assert {"left LEFT", "right RIGHT"} <= set(result["log"])
 
 
+@pytest.mark.compat("Subgraphs: `Command.PARENT`")
 async def test_commands_for_the_parent_from_three_deep(same: Any) -> None:
     def up(state: State) -> Command[Any]:
         return Command(graph=Command.PARENT, update={"log": ["from below"]}, goto="target")
@@ -112,6 +119,9 @@ async def test_commands_for_the_parent_from_three_deep(same: Any) -> None:
     assert "sent 1" in result["log"]
 
 
+@pytest.mark.compat(
+    "Subgraphs: as nodes, nested, in loops and sequences; with other schemas by a node that calls them"
+)
 async def test_different_schemas_by_a_node_that_calls_the_subgraph(same: Any) -> None:
     def reverse(state: Alien) -> dict[str, Any]:
         return {"words": state["words"][::-1]}
@@ -128,6 +138,7 @@ async def test_different_schemas_by_a_node_that_calls_the_subgraph(same: Any) ->
     assert result["log"] == ["a", "b", "b", "a", "end", "end", "a", "b", "b", "a", "end"]
 
 
+@pytest.mark.compat("Subgraphs: called inside a node, asking, not begun again")
 async def test_a_subgraph_called_inside_a_node_asks_and_is_not_begun_again(same: Any) -> None:
     calls: list[str] = []
 
@@ -167,6 +178,7 @@ class Memory(TypedDict):
     visits: Annotated[int, operator.add]
 
 
+@pytest.mark.compat("Subgraphs: a memory of their own (`checkpointer=True`)")
 @pytest.mark.parametrize("memory", [True, False, None])
 @pytest.mark.parametrize("carry_every", [0, 2])
 async def test_a_subgraphs_own_memory_over_the_runs_of_a_thread(
@@ -182,6 +194,7 @@ async def test_a_subgraphs_own_memory_over_the_runs_of_a_thread(
     assert ("visit 3" in ours[-1]) == (memory is True)
 
 
+@pytest.mark.compat("Subgraphs: a memory of their own (`checkpointer=True`)")
 async def test_a_called_subgraph_with_memory_of_its_own(same: Any) -> None:
     def visit(state: Memory) -> dict[str, Any]:
         return {"visits": 1, "log": [f"visit {state['visits'] + 1}"]}
@@ -195,6 +208,9 @@ async def test_a_called_subgraph_with_memory_of_its_own(same: Any) -> None:
     assert await runs_of_a_thread(graph) == await natively(graph)
 
 
+@pytest.mark.compat(
+    "Subgraphs: as nodes, nested, in loops and sequences; with other schemas by a node that calls them"
+)
 async def test_a_loop_through_a_subgraph(same: Any) -> None:
     inner = chain(State, a=say("a"), b=say("b")).compile()
     builder = StateGraph(State).add_node("inner", inner).add_edge(START, "inner")

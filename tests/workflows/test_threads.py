@@ -56,6 +56,7 @@ async def runs_of(env: PerdureEnvironment, thread_id: str) -> int:
         count += 1
 
 
+@pytest.mark.compat("Threads: several runs that go on from one state")
 async def test_a_kept_thread_remembers_its_earlier_runs() -> None:
     async with PerdureEnvironment.start({"chat": chat()}) as env:
         for turn in range(3):
@@ -136,6 +137,7 @@ async def test_a_run_continues_as_new_in_its_middle(carry_every: int) -> None:
         assert await runs_of(env, "t") > 20 // (carry_every + 1)
 
 
+@pytest.mark.compat("Threads: runs of any length: they continue as new between steps")
 async def test_continue_as_new_keeps_sends_subgraphs_interrupts_and_their_answers() -> None:
     def plan(state: State) -> Command[Any]:
         return Command(update={"log": ["plan"]}, goto=[Send("ask", {"who": who}) for who in ("a", "b")])

@@ -323,6 +323,57 @@ def worker(
 
 
 @app.command()
+def chaos(
+    context: typer.Context,
+    graph: Annotated[str, typer.Argument(help="The graph's name in langgraph.json.", show_default=False)],
+    input: Annotated[
+        str, typer.Argument(metavar="[INPUT]", help="JSON, @file or - for stdin.", show_default=False)
+    ] = "{}",
+    decisions: Annotated[
+        str, typer.Option(metavar="JSON", help="A list: the answers to what the graph asks, in order.")
+    ] = "[]",
+    rejection: Annotated[
+        str, typer.Option(metavar="TEXT", help="The answer that is given in one's place, as a fault.")
+    ] = "reject",
+    points: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many faults, drawn by the seed. [default: all]", show_default=False),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(metavar="FAULTS", help="Just this run, as a report names it.", show_default=False),
+    ] = None,
+    depth: Annotated[int, typer.Option(min=1, max=2, help="2: also two faults in one run.")] = 1,
+    seed: Annotated[int, typer.Option(help="What is drawn.")] = 0,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Kill real processes: the worker's, the server's. Slow.")
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML, too.", show_default=False)
+    ] = None,
+) -> None:
+    """Run a graph once for each fault at each place: is anything lost, doubled or stuck?
+
+    It starts a server of its own. What the graph does, it does really and often: point it at test services.
+    """
+    from perdure.cli.chaos import ChaosOptions, chaos
+
+    options = ChaosOptions(
+        graph=graph,
+        input=input,
+        decisions=decisions,
+        rejection=rejection,
+        points=points,
+        plan=plan,
+        depth=depth,
+        seed=seed,
+        processes=processes,
+        junit=junit,
+    )
+    _finish(chaos(context.obj, options))
+
+
+@app.command()
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check the setup; say how to put right what is wrong."""
     from perdure.cli.doctor import doctor

@@ -21,7 +21,7 @@ from perdure.errors import ConfigError, InputInvalid, InterruptUnknown, PerdureE
 from perdure.graph.input import check_input
 from perdure.graph.project import Project
 
-__all__ = ["RunOptions", "attach", "run"]
+__all__ = ["RunOptions", "attach", "input_text", "json_of", "run"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +44,13 @@ class RunOptions:
 async def run(settings: Settings, options: RunOptions) -> int:
     """Start a run and follow it to its end."""
     project = find_project(settings)
-    given = _json("the input", _input_text(options.input))
-    config = _json("--config-json", options.config) if options.config else {}
+    given = json_of("the input", input_text(options.input))
+    config = json_of("--config-json", options.config) if options.config else {}
     if not isinstance(config, dict):
         raise InputInvalid(f"--config-json must be an object, not {options.config!r}")
     if options.recursion_limit is not None:
         config = {**cast("dict[str, Any]", config), "recursion_limit": options.recursion_limit}
-    context = _json("--context", options.context) if options.context else None
+    context = json_of("--context", options.context) if options.context else None
     if options.check and project is not None:
         await _check(project, options.graph, given)
     client = await open_client(settings, project)
@@ -160,7 +160,8 @@ async def _check(project: Project, graph: str, input: Any) -> None:
     check_input(loaded[graph], graph, input)
 
 
-def _input_text(given: str) -> str:
+def input_text(given: str) -> str:
+    """The text itself, of a file (`@file`), or of stdin (`-`). Raises ConfigError for a file that cannot be read."""
     if given == "-":
         return sys.stdin.read()
     if not given.startswith("@"):
@@ -171,7 +172,8 @@ def _input_text(given: str) -> str:
         raise ConfigError(f"the input file {given[1:]!r} cannot be read: {error}") from error
 
 
-def _json(what: str, text: str) -> Any:
+def json_of(what: str, text: str) -> Any:
+    """Raises InputInvalid, naming `what`, for text that is no JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
