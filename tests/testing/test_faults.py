@@ -20,6 +20,9 @@ from perdure import current_effect, effect
 from perdure.testing.faults import Ending, Fault, Plan, Report, Violation, explore
 
 
+pytestmark = pytest.mark.xdist_group("crashes")
+
+
 class State(TypedDict):
     log: Annotated[list[Any], operator.add]
 
@@ -176,6 +179,7 @@ async def test_a_run_that_does_nothing_tests_nothing() -> None:
 
     report = await explore(chain(fail), {"log": []})
     assert "did nothing (failed: " in report.problem
+    assert report.undisturbed.startswith("failed: ")
     assert "nothing was tested" in report.table()
     with pytest.raises(AssertionError):
         report.assert_ok()

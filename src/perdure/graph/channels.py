@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -34,7 +34,9 @@ def going_on(after_continuing: bool) -> Generator[None]:
     try:
         yield
     finally:
-        _going_on.reset(token)
+        # As in `graph_scope`.
+        with suppress(ValueError):
+            _going_on.reset(token)
 
 
 def whole_channel(channel: Any) -> Any:

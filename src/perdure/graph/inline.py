@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -58,7 +58,10 @@ def graph_scope(ids: WorkflowIds | None = None) -> Generator[None]:
         with tracing_context(enabled=False):
             yield
     finally:
-        _compat.graph_ids.reset(token)
+        # A workflow that was dropped half-way is closed wherever its garbage is collected, which may be in another
+        # workflow's turn and context: an error here would be taken for the run's own, and its undos run over there.
+        with suppress(ValueError):
+            _compat.graph_ids.reset(token)
 
 
 async def run_graph(

@@ -85,6 +85,7 @@ class Exploration:
         """The undisturbed run, twice; `None`, with the report's problem, when it tells nothing."""
         first, again = await self.run(Plan()), await self.run(Plan())
         baseline = Baseline(first.ending, first.record, again.ending)
+        self.report.undisturbed = _told(first.ending)
         self.report.performed = first.record.performed
         self.report.effects = bool(first.record.of("effect"))
         for trial in (first, again):

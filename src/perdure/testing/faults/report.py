@@ -47,13 +47,14 @@ class Tried:
 @dataclass
 class Report:
     """`tried` begins with the undisturbed runs. `performed` is how many effects (without any: nodes) that did, of
-    `points` places for a fault; `problem` says why all of it tells nothing."""
+    `points` faults being possible; `undisturbed` tells how they ended, `problem` why all of it tells nothing."""
 
     graph: str
     seed: int
     points: int = 0
     performed: int = 0
     problem: str = ""
+    undisturbed: str = ""
     effects: bool = True
     tried: list[Tried] = field(default_factory=list[Tried])
 
@@ -134,7 +135,8 @@ class Report:
 
     def _title(self) -> str:
         what = "effects" if self.effects else "nodes"
-        return f"{self.graph}: {self.performed} {what} undisturbed, {self.points} faults possible, seed {self.seed}"
+        told = f"{self.graph}: {self.performed} {what} undisturbed, {self.points} faults possible, seed {self.seed}"
+        return told if self.undisturbed == "completed" else f"{told}\nundisturbed it is {self.undisturbed}"
 
     def _notes(self) -> list[str]:
         notes: list[str] = []
