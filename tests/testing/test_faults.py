@@ -19,7 +19,6 @@ from typing_extensions import TypedDict
 from perdure import current_effect, effect
 from perdure.testing.faults import Ending, Fault, Plan, Report, Violation, explore
 
-
 pytestmark = pytest.mark.xdist_group("crashes")
 
 

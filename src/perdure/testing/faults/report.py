@@ -46,8 +46,8 @@ class Tried:
 
 @dataclass
 class Report:
-    """`tried` begins with the undisturbed runs. `performed` is how many effects (without any: nodes) that did, of
-    `points` faults being possible; `undisturbed` tells how they ended, `problem` why all of it tells nothing."""
+    """`tried` begins with the undisturbed runs; `undisturbed` tells how they ended, `performed` how many effects (nodes, where
+    there are no effects) the first of them did, `points` how many faults can come, `problem` why it all tells nothing."""
 
     graph: str
     seed: int
