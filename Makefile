@@ -11,7 +11,7 @@ help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
 	@echo "make demo-purchase   watch a shipment fail and the money come back (≤ 60 s, no API key)"
 	@echo "make test     run the whole test suite"
-	@echo "make chaos    crash the examples at every event (about 20 minutes)"
+	@echo "make chaos    crash the examples at every event (some 10 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
 	@echo "make install  make .venv with everything that development and tests need"
 	@echo "make differential     compare 1,000 random graphs with LangGraph itself, in every mode (about half an hour)"
