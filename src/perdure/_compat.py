@@ -3,19 +3,23 @@
 Nothing else in the project names a private upstream symbol. `tests/test_compat.py` pins each one, so that an upstream
 release which moves one fails there, with the name, and not in somebody's run.
 
-Replacements (`install`) are for graphs that run inside a workflow. Each replacement looks at `graph_ids`: where it is
-unset (everywhere but in such a graph) the original is called, so a plain LangGraph run in the same process is untouched.
+Replacements (`install`) are for graphs that run inside a workflow, and for the model calls of an attempt of a node. Each
+looks at `graph_ids` or `model_caller`: where that is unset (everywhere else) the original is called, so a plain LangGraph
+run in the same process is untouched.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -25,6 +29,10 @@ import langgraph.pregel._executor as _pregel_executor
 import langgraph.pregel._messages as _pregel_messages
 import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.load import dumps
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._config import DEFAULT_RECURSION_LIMIT, recast_checkpoint_ns
 from langgraph._internal._constants import (
@@ -100,6 +108,8 @@ __all__ = [
     "DeltaSnapshot",
     "GraphIds",
     "LazyAtomicCounter",
+    "ModelCall",
+    "ModelCaller",
     "ParentCommand",
     "Pregel",
     "PregelNode",
@@ -112,6 +122,7 @@ __all__ = [
     "graph_ids",
     "install",
     "is_activity",
+    "model_caller",
     "recast_checkpoint_ns",
     "run_in_time",
     "set_config_context",
@@ -191,6 +202,110 @@ def _executor_init(self: Any, *args: Any, **kwargs: Any) -> None:
     _original_executor_init(self, *args, **kwargs)
 
 
+@dataclass(frozen=True)
+class ModelCall:
+    """One call of a chat model, where LangChain itself would ask its cache."""
+
+    model: BaseChatModel
+    messages: list[BaseMessage]
+    stop: list[str] | None
+    options: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """The model with its parameters and the messages, as LangChain's cache tells calls apart; the same text in another
+        process."""
+        model = self.model._get_llm_string(stop=self.stop, **self.options)  # pyright: ignore[reportPrivateUsage]
+        messages = [
+            message if message.id is None else message.model_copy(update={"id": None})
+            for message in self.messages
+        ]
+        return re.sub(r" at 0x[0-9a-f]+", "", f"{model}\n{dumps(messages)}")
+
+    def told(self, manager: Any) -> bool:
+        """Whether somebody listens to the tokens of this call."""
+        return self.model._should_stream(  # pyright: ignore[reportPrivateUsage]
+            async_api=True, run_manager=manager, **self.options
+        )
+
+
+class ModelCaller(Protocol):
+    """Stands between a chat model and whoever calls it. `manager` is LangChain's callback manager of the call."""
+
+    def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult: ...
+    async def acall(
+        self, call: ModelCall, make: Callable[[], Awaitable[ChatResult]], manager: Any
+    ) -> ChatResult: ...
+    def stream(
+        self, call: ModelCall, make: Callable[[], Iterator[AIMessageChunk]], known: Callable[[], Any]
+    ) -> Iterator[Any]: ...
+    def astream(
+        self,
+        call: ModelCall,
+        make: Callable[[], AsyncIterator[AIMessageChunk]],
+        known: Callable[[], Awaitable[Any]],
+    ) -> AsyncIterator[Any]: ...
+
+
+model_caller: ContextVar[ModelCaller | None] = ContextVar("perdure_model_caller", default=None)
+"""Set while an attempt of a node runs; what the node starts inherits it."""
+
+# LangChain's own cache does not see streams, marks what it answers as free of cost, and a model may have another.
+_generate = BaseChatModel._generate_with_cache  # pyright: ignore[reportPrivateUsage]
+_agenerate = BaseChatModel._agenerate_with_cache  # pyright: ignore[reportPrivateUsage]
+_stream = BaseChatModel.stream
+_astream = BaseChatModel.astream
+_FORMATS = ("ls_structured_output_format", "structured_output_format")
+
+
+def _called(
+    self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+) -> ChatResult:
+    make = partial(_generate, self, messages, stop, run_manager, **options)
+    caller = model_caller.get()
+    return (
+        make() if caller is None else caller.call(ModelCall(self, messages, stop, options), make, run_manager)
+    )
+
+
+async def _acalled(
+    self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
+) -> ChatResult:
+    make = partial(_agenerate, self, messages, stop, run_manager, **options)
+    caller = model_caller.get()
+    if caller is None:
+        return await make()
+    return await caller.acall(ModelCall(self, messages, stop, options), make, run_manager)
+
+
+def _streamed(
+    self: Any, input: Any, config: Any = None, *, stop: Any = None, **options: Any
+) -> Iterator[Any]:
+    make = partial(_stream, self, input, config, stop=stop, **options)
+    caller = model_caller.get()
+    # What does not stream calls the model as `invoke` does.
+    if caller is None or not self._should_stream(async_api=False, **{**options, "stream": True}):
+        return make()
+    known = partial(self.invoke, input, config, stop=stop, **options)
+    return caller.stream(_stream_call(self, input, stop, options), make, known)
+
+
+def _astreamed(
+    self: Any, input: Any, config: Any = None, *, stop: Any = None, **options: Any
+) -> AsyncIterator[Any]:
+    make = partial(_astream, self, input, config, stop=stop, **options)
+    caller = model_caller.get()
+    if caller is None or not self._should_stream(async_api=True, **{**options, "stream": True}):
+        return make()
+    known = partial(self.ainvoke, input, config, stop=stop, **options)
+    return caller.astream(_stream_call(self, input, stop, options), make, known)
+
+
+def _stream_call(model: Any, input: Any, stop: Any, options: dict[str, Any]) -> ModelCall:
+    messages = model._convert_input(input).to_messages()
+    return ModelCall(model, messages, stop, {k: v for k, v in options.items() if k not in _FORMATS})
+
+
 class _ModuleWith(ModuleType):
     """A module with some names replaced; everything else is looked up in the original."""
 
@@ -211,8 +326,12 @@ REPLACED: Mapping[tuple[Any, str], Any] = {
     (_pregel_retry, "time"): _ModuleWith(time, {"monotonic": _monotonic, "time": _time}),
     (_pregel_runner, "asyncio"): _ModuleWith(asyncio, {"wait": _wait}),
     (_pregel_executor.BackgroundExecutor, "__init__"): _executor_init,
+    (BaseChatModel, "_generate_with_cache"): _called,
+    (BaseChatModel, "_agenerate_with_cache"): _acalled,
+    (BaseChatModel, "stream"): _streamed,
+    (BaseChatModel, "astream"): _astreamed,
 }
-"""Where LangGraph itself is not deterministic, and what stands there instead."""
+"""Where LangGraph itself is not deterministic, where LangChain calls a chat model, and what stands there instead."""
 
 
 def is_activity(function: Any) -> bool:

@@ -10,11 +10,13 @@ Temporal could not store. Not guaranteed: that a node runs once; an attempt whos
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
@@ -22,13 +24,22 @@ from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from perdure._compat import NS_END, ParentCommand, Pregel, PregelNode, run_in_time, set_config_context
+from perdure._compat import (
+    NS_END,
+    ParentCommand,
+    Pregel,
+    PregelNode,
+    model_caller,
+    run_in_time,
+    set_config_context,
+)
 from perdure.activities.asking import Questions
 from perdure.activities.cache import NodeCache
 from perdure.activities.effect_calls import EffectCalls
 from perdure.activities.failure import node_failure
 from perdure.activities.heartbeat import Heartbeats, remembered
 from perdure.activities.lending import Lending
+from perdure.activities.model_calls import ModelCalls
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import NodeInputs
 from perdure.activities.task_mail import TaskMail, TaskNotices
@@ -37,6 +48,7 @@ from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
+from perdure.contract.usage import USED
 from perdure.errors import PayloadError, PayloadTooLarge
 from perdure.graph.effect import effect_caller
 from perdure.graph.effect_index import EffectIndex
@@ -108,17 +120,26 @@ class NodeActivities:
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
+                meter = heartbeats.meter
+                model_caller.set(ModelCalls(heartbeats.journal, meter, save=heartbeats.save))
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
+                watching: list[BaseCallbackHandler] = [meter.tool_calls]
                 if self._effects:
-                    scope.config = merge_configs(scope.config, {"callbacks": [effects.tool_calls]})
+                    watching.append(effects.tool_calls)
+                scope.config = merge_configs(scope.config, RunnableConfig(callbacks=watching))
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
-                return outcome, await cache.put(outcome, _encode(outcome, call))
+                payload = await cache.put(outcome, _encode(outcome, call))
+                if used := meter.usage.told():
+                    outcome["usage"] = used
+                    payload = _encode(outcome, call)
+                    payload.metadata[USED] = json.dumps(used).encode()
+                return outcome, payload
         except Exception as error:
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
             raise node_failure(

@@ -1,0 +1,128 @@
+"""The model calls of one attempt: answered from the journal where an earlier attempt had the answer, counted, remembered.
+
+Side: activities. Guaranteed: an answer is with the server before the node gets it, so another attempt has it whatever
+happens next, as long as the server takes it within `_SAVE_TIMEOUT`, the journal has room and the model is not called on the
+event loop itself (an async node that uses `invoke`): then it is there within some 1 s, with the next heartbeat.
+
+Not seen: calls that are not made through a LangChain chat model's `invoke`, `stream`, `batch` or their async twins. Not kept:
+the answer of a stream that was not read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import reduce
+from operator import add
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from perdure._compat import ModelCall
+from perdure.activities.journal import Journal
+from perdure.activities.meter import Meter
+
+__all__ = ["ModelCalls"]
+
+
+class ModelCalls:
+    """Implements `perdure._compat.ModelCaller`. `save` puts the journal where another attempt finds it."""
+
+    def __init__(self, journal: Journal, meter: Meter, *, save: Callable[[], Awaitable[None]]) -> None:
+        self._journal = journal
+        self._meter = meter
+        self._save = save
+        self._loop = asyncio.get_running_loop()
+
+    def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult:
+        key = self._journal.key(call)
+        if (known := self._journal.take(key)) is not None:
+            if call.told(manager):
+                for chunk in _chunks(known):
+                    manager.on_llm_new_token(chunk.message.content, chunk=chunk)
+            return known
+        self._meter.begin(call)
+        result = make()
+        self._answered(call, key, result)
+        self._saved()
+        return result
+
+    async def acall(
+        self, call: ModelCall, make: Callable[[], Awaitable[ChatResult]], manager: Any
+    ) -> ChatResult:
+        key = self._journal.key(call)
+        if (known := self._journal.take(key)) is not None:
+            if call.told(manager):
+                for chunk in _chunks(known):
+                    await manager.on_llm_new_token(chunk.message.content, chunk=chunk)
+            return known
+        self._meter.begin(call)
+        result = await make()
+        self._answered(call, key, result)
+        await self._save()
+        return result
+
+    def stream(
+        self, call: ModelCall, make: Callable[[], Iterator[AIMessageChunk]], known: Callable[[], Any]
+    ) -> Iterator[AIMessageChunk]:
+        key = self._journal.key(call)
+        if self._journal.knows(key):
+            yield _chunk(known())
+            return
+        self._meter.begin(call)
+        chunks: list[AIMessageChunk] = []
+        for chunk in make():
+            chunks.append(chunk)
+            yield chunk
+        self._answered(call, key, _whole(chunks))
+        self._saved()
+
+    async def astream(
+        self,
+        call: ModelCall,
+        make: Callable[[], AsyncIterator[AIMessageChunk]],
+        known: Callable[[], Awaitable[Any]],
+    ) -> AsyncIterator[AIMessageChunk]:
+        key = self._journal.key(call)
+        if self._journal.knows(key):
+            yield _chunk(await known())
+            return
+        self._meter.begin(call)
+        chunks: list[AIMessageChunk] = []
+        async for chunk in make():
+            chunks.append(chunk)
+            yield chunk
+        self._answered(call, key, _whole(chunks))
+        await self._save()
+
+    def _answered(self, call: ModelCall, key: str, result: ChatResult) -> None:
+        self._meter.end(call, result)
+        self._journal.keep(key, result)
+
+    def _saved(self) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        saving = asyncio.run_coroutine_threadsafe(_awaited(self._save()), self._loop)
+        if here is not self._loop:
+            saving.result()
+
+
+async def _awaited(saving: Awaitable[None]) -> None:
+    await saving
+
+
+def _chunks(result: ChatResult) -> Iterator[ChatGenerationChunk]:
+    for made in result.generations:
+        yield ChatGenerationChunk(message=_chunk(made.message))
+
+
+def _chunk(message: Any) -> AIMessageChunk:
+    fields = {name: getattr(message, name) for name in AIMessage.model_fields if name != "type"}
+    return AIMessageChunk(**fields, chunk_position="last")
+
+
+def _whole(chunks: list[AIMessageChunk]) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=reduce(add, chunks))] if chunks else [])
