@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
+    from perdure.contract.budget import Budget
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import current_effect, effect
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Budget": "perdure.contract.budget",
     "LLM_RETRY": "perdure.contract.policy",
     "PerdureClient": "perdure.client",
     "PerdureError": "perdure.errors",
@@ -39,6 +41,7 @@ _HOME = {
 __all__ = [
     "LLM_RETRY",
     "TOOL_RETRY",
+    "Budget",
     "PerdureClient",
     "PerdureError",
     "PerdurePlugin",

@@ -14,6 +14,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
     assert perdure.__all__ == [
         "LLM_RETRY",
         "TOOL_RETRY",
+        "Budget",
         "PerdureClient",
         "PerdureError",
         "PerdurePlugin",

@@ -55,8 +55,9 @@ def node_failure(
     graph: Pregel[Any, Any, Any, Any] | None,
     node: PregelNode | None,
     settled: bool = False,
+    used: dict[str, Any] | None = None,
 ) -> ApplicationError:
-    """The failure of one attempt. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
+    """The failure of one attempt, which `used` so much. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
     says that the error is a task's whose own retries are used up: only a declared policy makes the node try again."""
     verdict = classify(error)
     decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled)
@@ -65,7 +66,13 @@ def node_failure(
     attempt = activity.info().attempt
     return ApplicationError(
         text.removeprefix(f"{name}: "),
-        {"node": "/".join(call.path), "kind": verdict.kind, "attempts": attempt, "error": _portable(error)},
+        {
+            "node": "/".join(call.path),
+            "kind": verdict.kind,
+            "attempts": attempt,
+            "error": _portable(error),
+            **({"usage": used} if used else {}),
+        },
         type=name,
         non_retryable=not decision.retry,
         next_retry_delay=decision.after,

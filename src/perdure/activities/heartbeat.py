@@ -25,7 +25,7 @@ from perdure._compat import CONF, CONFIG_KEY_RESUMING
 from perdure.activities.failures import classify
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter
-from perdure.contract.node import NodeInput
+from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import usage_from
 from perdure.errors import PayloadError
@@ -44,11 +44,12 @@ class Heartbeats:
     """`memory` gives the checkpoints that the next attempt should have. `journal` and `meter` go on from what the attempts
     before this one have left."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: NodeCall | None = None) -> None:
         self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
         left = _left()
-        self.journal = Journal(left.get("answers", ()))
-        self.meter = Meter(usage_from(left.get("usage")).models)
+        self._given = call.answers if call else []
+        self.journal = Journal(left.get("answers", ()) if left else self._given)
+        self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
 
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
@@ -58,9 +59,10 @@ class Heartbeats:
         try:
             yield
         except Exception as error:
-            if classify(error).kind not in _OUTSIDE:
+            if self.meter.refused is None and classify(error).kind not in _OUTSIDE:
                 self.journal.clear()
-            activity.heartbeat(*self._details())
+            # Not every server keeps a heartbeat that comes shortly before a failure.
+            await self.save()
             raise
         finally:
             if task is not None:
@@ -69,6 +71,9 @@ class Heartbeats:
     async def save(self) -> None:
         """Have the server know the memory as it is now."""
         details = self._details()
+        if not details:
+            activity.heartbeat()
+            return
         # This first: whatever of it waits to be sent would be older.
         activity.heartbeat(*details)
         handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
@@ -89,8 +94,7 @@ class Heartbeats:
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
         left = {"answers": self.journal.entries, "usage": self.meter.usage.told()}
-        left = {name: value for name, value in left.items() if value}
-        if left:
+        if any(left.values()) or self._given:
             return [memory if small else [], left]
         return [memory] if memory and small else []
 

@@ -49,7 +49,7 @@ from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import USED
-from perdure.errors import PayloadError, PayloadTooLarge
+from perdure.errors import BudgetExhausted, PayloadError, PayloadTooLarge
 from perdure.graph.effect import effect_caller
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
@@ -109,7 +109,8 @@ class NodeActivities:
         """
         body = router = effects = None
         mail = TaskMail(self._notices, self._lending, self._questions)
-        heartbeats = Heartbeats()
+        heartbeats = Heartbeats(call)
+        meter = heartbeats.meter
         try:
             async with heartbeats.beating(), mail.open():
                 root = self._registry.graph(call.graph)
@@ -120,7 +121,6 @@ class NodeActivities:
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
-                meter = heartbeats.meter
                 model_caller.set(ModelCalls(heartbeats.journal, meter, save=heartbeats.save))
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
@@ -134,6 +134,7 @@ class NodeActivities:
                 scope.config = merge_configs(scope.config, RunnableConfig(callbacks=watching))
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                meter.check()
                 payload = await cache.put(outcome, _encode(outcome, call))
                 if used := meter.usage.told():
                     outcome["usage"] = used
@@ -141,6 +142,10 @@ class NodeActivities:
                     payload.metadata[USED] = json.dumps(used).encode()
                 return outcome, payload
         except Exception as error:
+            # Whatever the node has made of it.
+            error = meter.refused or error
+            if isinstance(error, BudgetExhausted):
+                error.answers = heartbeats.journal.entries
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
             raise node_failure(
                 error,
@@ -148,6 +153,7 @@ class NodeActivities:
                 graph=body.graph if body else None,
                 node=body.node if body else None,
                 settled=settled,
+                used=meter.usage.told(),
             ) from error
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:

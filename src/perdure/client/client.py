@@ -26,7 +26,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.contract import names
+from perdure.contract.budget import Budget
 from perdure.contract.effect import EffectEntry, OwedEffects
+from perdure.contract.limits import RunLimits, seconds_of
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import PerdureError
@@ -56,10 +58,13 @@ class ThreadInfo:
 
 
 class PerdureClient:
-    """Made by `perdure.connect()`. `temporal` is Temporal's own client."""
+    """Made by `perdure.connect()`. `temporal` is Temporal's own client; `limits` are those of runs that name none."""
 
-    def __init__(self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE) -> None:
+    def __init__(
+        self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE, limits: RunLimits | None = None
+    ) -> None:
         self.temporal = client
+        self.limits = limits or RunLimits()
         self.task_queue = task_queue
         self._searchable: bool | None = None
 
@@ -75,6 +80,10 @@ class PerdureClient:
         carry_every: int = DEFAULT_CARRY,
         keep_checkpoints: int = DEFAULT_KEEP,
         checkpoint_id: str | None = None,
+        budget: Budget | None = None,
+        thread_budget: Budget | None = None,
+        deadline: timedelta | None = None,
+        approval_timeout: timedelta | None = None,
     ) -> RunHandle:
         """Start a run.
 
@@ -89,16 +98,25 @@ class PerdureClient:
             carry_every: continue as new after that many node calls; 0: only when Temporal suggests it.
             keep_checkpoints: how many checkpoints `history` knows, and a run can fork from; at least 1.
             checkpoint_id: on an open thread, start from this earlier checkpoint instead of the latest.
+            budget: what this run may use; default: the client's (`limits`), as for the next three.
+            thread_budget: what all runs of the thread together may use; counts when the thread is new.
+            deadline: a run that has not ended so long after the thread took it fails with `RunExpired`.
+            approval_timeout: how long a question waits that names no deadline; then the run fails with `ApprovalExpired`.
+                `FOR_EVER` for one that may wait for ever.
 
         Raises:
             ThreadBusy: when a one-shot thread of that id runs.
         """
+        limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
         request = RunRequest(
             id=uuid.uuid4().hex,
             input=input,
             config=_run_config(config),
             context=context,
             checkpoint_id=checkpoint_id,
+            budget=limits.budget,
+            expires_in=seconds_of(limits.deadline),
+            approval_timeout=seconds_of(limits.approval_timeout),
         )
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
@@ -107,6 +125,7 @@ class PerdureClient:
             search=await self.has_search_attributes(),
             carry_every=carry_every,
             keep_checkpoints=keep_checkpoints,
+            thread_budget=limits.thread_budget,
         )
         if keep_open:
             return await self._start_on_open_thread(workflow_id, start, request)

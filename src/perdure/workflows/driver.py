@@ -21,6 +21,7 @@ from perdure.contract.thread import RunRequest, RunStatus, ThreadStart
 from perdure.graph.channels import going_on
 from perdure.graph.inline import graph_scope
 from perdure.graph.mirror import CALLER_KEY
+from perdure.workflows.budgets import Budgets
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.node_calls import NodeCalls
 from perdure.workflows.states import States
@@ -43,7 +44,9 @@ class RunDriver:
         set_status: Callable[[RunStatus], None],
         continue_as_new: Callable[[RunRequest], NoReturn],
     ) -> None:
-        self.calls = NodeCalls(start.graph, start.carry, on_result=self._after_call)
+        book = start.carry.budgets if start.carry else None
+        self._budgets = Budgets(book, start.thread_budget, interrupts, set_status=set_status)
+        self.calls = NodeCalls(start.graph, start.carry, self._budgets, on_result=self._after_call)
         self.stop_at_step = start.carry.stop_at_step if start.carry else None
         self._first_call = self.calls.count
         self._carry_every = start.carry_every
@@ -75,6 +78,8 @@ class RunDriver:
             GraphDrained: when it must go on in a new workflow run.
         """
         self.calls.run_id = request.id
+        self._budgets.begin(request)
+        self._interrupts.timeout = request.approval_timeout
         step_input: Any = None if resume else request.input
         fork = None if resume else request.checkpoint_id
         resume = resume and not self._interrupts.asking
@@ -87,7 +92,8 @@ class RunDriver:
                 if not self._interrupts.asking:
                     return result
             self._set_status("interrupted")
-            answers = await self._answers(request)
+            with self._budgets.waiting():
+                answers = await self._answers(request)
             step_input = None if answers is None else Command(resume=answers)
 
     async def update_state(self, update: StateUpdate, *, running: bool) -> str:

@@ -38,11 +38,14 @@ from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.contract.usage import usage_from
+from perdure.errors import BudgetExhausted
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
+from perdure.workflows.budgets import Budgets
 from perdure.workflows.effects import Effects
-from perdure.workflows.failure import node_failed
+from perdure.workflows.failure import failed_usage, node_failed
 from perdure.workflows.places import Places
 from perdure.workflows.sizes import payload_limit
 from perdure.workflows.task_calls import TaskCalls
@@ -65,8 +68,11 @@ _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
 class NodeCalls:
     """Implements `perdure.graph.mirror.NodeCaller` for one workflow run."""
 
-    def __init__(self, graph: str, carry: CarryOver | None, *, on_result: Callable[[], None]) -> None:
+    def __init__(
+        self, graph: str, carry: CarryOver | None, budgets: Budgets, *, on_result: Callable[[], None]
+    ) -> None:
         carry = carry or CarryOver()
+        self.budgets = budgets
         self.effects = Effects(carry.effects)
         self.places = Places(carry.places)
         self.run_id = ""
@@ -79,7 +85,7 @@ class NodeCalls:
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
         self._copies = Copies()
         self._seen: dict[str, Any] = {}
-        self.tasks = TaskCalls(self.effects, put=self._put_input, drop=self._drop_input)
+        self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
         self.count += 1
@@ -98,7 +104,7 @@ class NodeCalls:
         self.tasks.open(call, self._graph, proxy, _step(config), place, build)
         done = False
         try:
-            outcome = await self._schedule(proxy, call, input, config)
+            outcome = await self._within_budget(proxy, call, self._news(input), _step(config))
             done = not outcome.get("interrupts")
         except (Exception, asyncio.CancelledError):
             # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
@@ -143,11 +149,27 @@ class NodeCalls:
         self._drop_input(call)
         self.tasks.close(call)
 
+    async def _within_budget(
+        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int
+    ) -> dict[str, Any]:
+        """The call's outcome; made again with what its models had answered when a person raises a budget that was too small."""
+        answers: list[list[str]] = []
+        while True:
+            await self.budgets.check_time()
+            raised = self.budgets.raised
+            try:
+                outcome = await self._schedule(proxy, call, news, step, answers)
+            except BudgetExhausted as exhausted:
+                await self.budgets.over(exhausted, raised)
+                answers = exhausted.answers
+                continue
+            self.budgets.spent(usage_from(outcome.get("usage")))
+            return outcome
+
     async def _schedule(
-        self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig
+        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
     ) -> dict[str, Any]:
         policy = proxy.policy
-        step = _step(config)
         try:
             return await workflow.execute_activity(
                 names.RUN_NODE,
@@ -156,8 +178,10 @@ class NodeCalls:
                     path=list(proxy.path),
                     step=step,
                     call=call,
-                    new=self._news(input),
+                    new=news,
                     explicit_retry=policy.explicit_retry,
+                    left=self.budgets.left(),
+                    answers=answers,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
@@ -170,9 +194,12 @@ class NodeCalls:
             if is_cancelled_exception(error):
                 # As LangGraph and asyncio know it; a FailureError would read as a failure of the node.
                 raise asyncio.CancelledError(f"node {'/'.join(proxy.path)!r} was cancelled") from error
+            self.budgets.spent(failed_usage(error))
             failed = node_failed(
                 "/".join(proxy.path), error, timeout=policy.timeout, heartbeat=policy.heartbeat
             )
+            if isinstance(failed.original, BudgetExhausted):
+                raise failed.original from error
             if failed.original is None:
                 raise failed from error
             # LangGraph gives a node's error handler what the node raised; `as_failure` finds the rest in the cause.

@@ -34,6 +34,7 @@ from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
 from perdure.errors import PayloadTooLarge, PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
 from perdure.workflows.compensation import Compensation
+from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
 from perdure.workflows.ends import Ends
 from perdure.workflows.failure import as_failure
@@ -157,7 +158,7 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_START_RUN)
     def start_run(self, request: RunRequest) -> str:
-        self._queued.append(request)
+        self._queued.append(dated(request))
         return request.id
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
@@ -180,7 +181,7 @@ class ThreadWorkflow:
     # -- driving ----------------------------------------------------------------------------------------------------
 
     async def _one_shot(self, request: RunRequest, resumed: RunRequest | None) -> Any:
-        self._run = request
+        self._run = request = dated(request)
         try:
             result = await self._drive(request, resume=resumed is not None)
         except asyncio.CancelledError:
@@ -199,7 +200,7 @@ class ThreadWorkflow:
 
     async def _turn(self, request: RunRequest, *, resume: bool) -> None:
         """One run of a thread that stays open. Its end, however it ends, is kept for who asks for the result."""
-        self._run = request
+        self._run = request = dated(request)
         self._driving = asyncio.create_task(self._drive(request, resume=resume))
         try:
             self._ends.keep(request.id, await self._driving)
@@ -224,7 +225,7 @@ class ThreadWorkflow:
             self._cancel_asked = False
 
     async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
-        result = await self._driver.drive(request, resume=resume)
+        result = await in_time(request, self._driver.drive(request, resume=resume))
         return sendable(result, "the result of the run", parts=result)
 
     # -- the state, set by hand --------------------------------------------------------------------------------------
@@ -249,7 +250,7 @@ class ThreadWorkflow:
         """What a closed thread's next workflow run starts with, to go on from its latest or an earlier checkpoint."""
         last = self._run or (self._start.carry.run if self._start.carry else None) or self._start.run
         if last is not None and self._states.saver.step() >= -1:
-            last = replace(last, input=None, checkpoint_id=checkpoint_id)
+            last = replace(last, input=None, checkpoint_id=checkpoint_id, expires_at=None)
         carry = CarryOver(
             checkpoints=self._states.saver.export(),
             nested=self._driver.calls.nested,
@@ -258,6 +259,7 @@ class ThreadWorkflow:
             compensate=compensate,
             effects=self._driver.calls.effects.entries,
             places=self._driver.calls.places.book(),
+            budgets=self._driver.calls.budgets.book(run=False),
         )
         return replace(self._start, run=last, carry=carry)
 
@@ -292,6 +294,7 @@ class ThreadWorkflow:
             ticks=self._states.ids.ticks,
             effects=self._driver.calls.effects.entries,
             places=self._driver.calls.places.book(),
+            budgets=self._driver.calls.budgets.book(),
         )
 
     # -- what others see ----------------------------------------------------------------------------------------------
@@ -326,4 +329,5 @@ class ThreadWorkflow:
             step=int((snapshot.metadata or {}).get("step", 0)) if snapshot and snapshot.metadata else 0,
             error=self._error,
             keep_open=self._start.keep_open,
+            usage=self._driver.calls.budgets.told(),
         )
