@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.budget import Budget
+    from perdure.contract.limits import FOR_EVER, RunLimits
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import current_effect, effect
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "FOR_EVER": "perdure.contract.limits",
     "Budget": "perdure.contract.budget",
     "LLM_RETRY": "perdure.contract.policy",
     "PerdureClient": "perdure.client",
@@ -29,6 +31,7 @@ _HOME = {
     "RunCancelled": "perdure.errors",
     "RunFailed": "perdure.errors",
     "RunHandle": "perdure.client",
+    "RunLimits": "perdure.contract.limits",
     "current_effect": "perdure.graph.effect",
     "effect": "perdure.graph.effect",
     "Saga": "perdure.workflows.saga",
@@ -39,6 +42,7 @@ _HOME = {
 }
 
 __all__ = [
+    "FOR_EVER",
     "LLM_RETRY",
     "TOOL_RETRY",
     "Budget",
@@ -48,6 +52,7 @@ __all__ = [
     "RunCancelled",
     "RunFailed",
     "RunHandle",
+    "RunLimits",
     "Saga",
     "connect",
     "current_effect",

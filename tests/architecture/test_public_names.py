@@ -12,6 +12,7 @@ import perdure.testing
 
 def test_the_roots_names_are_frozen_and_load() -> None:
     assert perdure.__all__ == [
+        "FOR_EVER",
         "LLM_RETRY",
         "TOOL_RETRY",
         "Budget",
@@ -21,6 +22,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "RunCancelled",
         "RunFailed",
         "RunHandle",
+        "RunLimits",
         "Saga",
         "connect",
         "current_effect",

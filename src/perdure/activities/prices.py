@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from perdure.contract.limits import RunLimits
+
 try:
     import genai_prices
 except ImportError:
     genai_prices = None
 
-__all__ = ["price_of", "prices_known"]
+__all__ = ["missing_prices", "price_of", "prices_known"]
 
 # LangChain's names for a model's provider, by package → those of genai-prices.
 _PROVIDERS = {
@@ -33,6 +35,14 @@ _PROVIDERS = {
 def prices_known() -> bool:
     """Whether the package with the prices is installed."""
     return genai_prices is not None
+
+
+def missing_prices(limits: RunLimits) -> str:
+    """Why these limits cannot be kept; empty when they can, as far as that is known before a model is called."""
+    in_money = [budget for budget in (limits.budget, limits.thread_budget) if budget and budget.money]
+    if not in_money or prices_known():
+        return ""
+    return "there is a budget in money, and no package that knows prices"
 
 
 def price_of(name: str, model: Any, usages: Iterable[Mapping[str, Any]]) -> float | None:

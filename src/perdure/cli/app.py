@@ -168,6 +168,8 @@ def run_graph(
             metavar="JSON", help="RunnableConfig: configurable, tags, metadata, ...", show_default=False
         ),
     ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="JSON", help='Such as {"tokens": 50000}.')] = None,
+    deadline: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take in all.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it, print the thread's id, go.")] = False,
     no_input: NoInput = False,
     no_check: Annotated[
@@ -186,6 +188,8 @@ def run_graph(
         context=context_json,
         recursion_limit=recursion_limit,
         config=config_json,
+        budget=budget,
+        deadline=deadline,
         detach=detach,
         ask=not no_input,
         check=not no_check,

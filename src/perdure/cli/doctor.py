@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_client, pollers, target_of
 from perdure.cli.console import print_data, stdout
 from perdure.cli.settings import FAILED, OK, Settings
@@ -122,6 +123,8 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
         )
         return
     yield Finding("ok", "project", str(project.file))
+    if missing := missing_prices(project.limits):
+        yield Finding("wrong", "budget", missing, "pip install 'perdure[prices]'")
     for name in project.graphs:
         try:
             graph = (await project.aload(name))[name]

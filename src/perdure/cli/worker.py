@@ -10,12 +10,13 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
+from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.settings import OK, Settings
 from perdure.cli.worker_log import log_to_stderr
 from perdure.devserver.directory import ServerDirectory
-from perdure.errors import ServerUnreachable
+from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
 from perdure.worker.plugin import PerdurePlugin
@@ -38,6 +39,8 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
+    if missing := missing_prices(project.limits):
+        raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
     plugin = PerdurePlugin(await project.aload(), store=await _store(project))
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()

@@ -108,16 +108,7 @@ class PerdureClient:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = RunRequest(
-            id=uuid.uuid4().hex,
-            input=input,
-            config=_run_config(config),
-            context=context,
-            checkpoint_id=checkpoint_id,
-            budget=limits.budget,
-            expires_in=seconds_of(limits.deadline),
-            approval_timeout=seconds_of(limits.approval_timeout),
-        )
+        request = _within(limits, input, config, context, checkpoint_id)
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -316,6 +307,21 @@ class PerdureClient:
         # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
         handle = self.temporal.get_workflow_handle(workflow_id)
         return RunHandle(handle, run_id=request.id, keep_open=True)
+
+
+def _within(
+    limits: RunLimits, input: Any, config: Mapping[str, Any] | None, context: Any, checkpoint_id: str | None
+) -> RunRequest:
+    return RunRequest(
+        id=uuid.uuid4().hex,
+        input=input,
+        config=_run_config(config),
+        context=context,
+        checkpoint_id=checkpoint_id,
+        budget=limits.budget,
+        expires_in=seconds_of(limits.deadline),
+        approval_timeout=seconds_of(limits.approval_timeout),
+    )
 
 
 def _run_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
