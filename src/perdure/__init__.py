@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perdure.activities.fallback import fallback
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.budget import Budget
     from perdure.contract.limits import FOR_EVER, RunLimits
@@ -34,6 +35,7 @@ _HOME = {
     "RunLimits": "perdure.contract.limits",
     "current_effect": "perdure.graph.effect",
     "effect": "perdure.graph.effect",
+    "fallback": "perdure.activities.fallback",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
     "connect": "perdure.client",
@@ -58,6 +60,7 @@ __all__ = [
     "current_effect",
     "durable",
     "effect",
+    "fallback",
     "run_graph",
 ]
 

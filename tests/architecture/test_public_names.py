@@ -28,6 +28,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "current_effect",
         "durable",
         "effect",
+        "fallback",
         "run_graph",
     ]
     for name in perdure.__all__:

@@ -22,7 +22,7 @@ from perdure.contract.budget import BudgetLeft
 from perdure.contract.usage import ModelUsage, Usage, total_usage
 from perdure.errors import BudgetExhausted, ConfigError
 
-__all__ = ["Meter"]
+__all__ = ["Meter", "model_name"]
 
 _NAMES = ("model_name", "model", "model_id", "deployment_name")
 _A_TOKEN = ({"input_tokens": 1, "output_tokens": 1},)
@@ -53,7 +53,7 @@ class Meter:
         """Before a model call. Raises BudgetExhausted; ConfigError when a budget in money knows no price for it."""
         with self._lock:
             self._refuse("tokens", "money", "model_calls")
-            name = _name(call)
+            name = model_name(call.model)
             if "money" in self._left.limits and price_of(name, call.model, _A_TOKEN) is None:
                 raise ConfigError(_no_price(name))
             self._count(Usage({name: ModelUsage(calls=1)}))
@@ -64,7 +64,7 @@ class Meter:
         given = sum(int(usage.get("input_tokens") or 0) for usage in told)
         made = sum(int(usage.get("output_tokens") or 0) for usage in told)
         answered = next((name for message in messages if (name := _answered_by(message))), "")
-        name = _name(call)
+        name = model_name(call.model)
         price = price_of(answered, call.model, told) if answered else None
         price = price_of(name, call.model, told) if price is None else price
         with self._lock:
@@ -116,11 +116,12 @@ def _no_price(name: str) -> str:
     return f"no price is known for model {name!r}, so a budget in money cannot be kept: {fix}"
 
 
-def _name(call: ModelCall) -> str:
+def model_name(model: Any) -> str:
+    """What a chat model calls its model; else its class."""
     for name in _NAMES:
-        if isinstance(value := getattr(call.model, name, None), str) and value:
+        if isinstance(value := getattr(model, name, None), str) and value:
             return value
-    return type(call.model).__name__
+    return type(model).__name__
 
 
 def _answered_by(message: Any) -> str:

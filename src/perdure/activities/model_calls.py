@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any
@@ -23,7 +24,10 @@ from perdure._compat import ModelCall
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter
 
-__all__ = ["ModelCalls"]
+__all__ = ["ModelCalls", "as_chunk", "unjournaled"]
+
+unjournaled: ContextVar[bool] = ContextVar("perdure_unjournaled", default=False)
+"""Set around calls whose answer is in the journal as that of another: a chain's, of which they are part."""
 
 
 class ModelCalls:
@@ -36,47 +40,50 @@ class ModelCalls:
         self._loop = asyncio.get_running_loop()
 
     def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult:
-        key = self._journal.key(call)
+        key = self._key(call)
         if (known := self._journal.take(key)) is not None:
             if call.told(manager):
                 for chunk in _chunks(known):
                     manager.on_llm_new_token(chunk.message.content, chunk=chunk)
             return known
-        self._meter.begin(call)
+        self._begin(call)
         result = make()
         self._answered(call, key, result)
-        self._saved()
+        if key:
+            self._saved()
         return result
 
     async def acall(
         self, call: ModelCall, make: Callable[[], Awaitable[ChatResult]], manager: Any
     ) -> ChatResult:
-        key = self._journal.key(call)
+        key = self._key(call)
         if (known := self._journal.take(key)) is not None:
             if call.told(manager):
                 for chunk in _chunks(known):
                     await manager.on_llm_new_token(chunk.message.content, chunk=chunk)
             return known
-        self._meter.begin(call)
+        self._begin(call)
         result = await make()
         self._answered(call, key, result)
-        await self._save()
+        if key:
+            await self._save()
         return result
 
     def stream(
         self, call: ModelCall, make: Callable[[], Iterator[AIMessageChunk]], known: Callable[[], Any]
     ) -> Iterator[AIMessageChunk]:
-        key = self._journal.key(call)
+        key = self._key(call)
         if self._journal.knows(key):
-            yield _chunk(known())
+            yield as_chunk(known())
             return
-        self._meter.begin(call)
+        self._begin(call)
         chunks: list[AIMessageChunk] = []
         for chunk in make():
             chunks.append(chunk)
             yield chunk
         self._answered(call, key, _whole(chunks))
-        self._saved()
+        if key:
+            self._saved()
 
     async def astream(
         self,
@@ -84,20 +91,29 @@ class ModelCalls:
         make: Callable[[], AsyncIterator[AIMessageChunk]],
         known: Callable[[], Awaitable[Any]],
     ) -> AsyncIterator[AIMessageChunk]:
-        key = self._journal.key(call)
+        key = self._key(call)
         if self._journal.knows(key):
-            yield _chunk(await known())
+            yield as_chunk(await known())
             return
-        self._meter.begin(call)
+        self._begin(call)
         chunks: list[AIMessageChunk] = []
         async for chunk in make():
             chunks.append(chunk)
             yield chunk
         self._answered(call, key, _whole(chunks))
-        await self._save()
+        if key:
+            await self._save()
+
+    def _key(self, call: ModelCall) -> str:
+        return "" if unjournaled.get() else self._journal.key(call)
+
+    def _begin(self, call: ModelCall) -> None:
+        if not _passes_on(call):
+            self._meter.begin(call)
 
     def _answered(self, call: ModelCall, key: str, result: ChatResult) -> None:
-        self._meter.end(call, result)
+        if not _passes_on(call):
+            self._meter.end(call, result)
         self._journal.keep(key, result)
 
     def _saved(self) -> None:
@@ -110,16 +126,23 @@ class ModelCalls:
             saving.result()
 
 
+def _passes_on(call: ModelCall) -> bool:
+    return getattr(call.model, "passes_on", False)
+
+
 async def _awaited(saving: Awaitable[None]) -> None:
     await saving
 
 
 def _chunks(result: ChatResult) -> Iterator[ChatGenerationChunk]:
     for made in result.generations:
-        yield ChatGenerationChunk(message=_chunk(made.message))
+        yield ChatGenerationChunk(message=as_chunk(made.message))
 
 
-def _chunk(message: Any) -> AIMessageChunk:
+def as_chunk(message: Any) -> AIMessageChunk:
+    """A whole message, or a piece of one, as a piece."""
+    if isinstance(message, AIMessageChunk):
+        return message
     fields = {name: getattr(message, name) for name in AIMessage.model_fields if name != "type"}
     return AIMessageChunk(**fields, chunk_position="last")
 

@@ -34,6 +34,7 @@ from perdure._compat import (
     set_config_context,
 )
 from perdure.activities.asking import Questions
+from perdure.activities.breakers import Breakers, breakers
 from perdure.activities.cache import NodeCache
 from perdure.activities.effect_calls import EffectCalls
 from perdure.activities.failure import node_failure
@@ -88,6 +89,7 @@ class NodeActivities:
         self._registry = registry
         self._effects = effects
         self._questions = Questions()
+        self._breakers = Breakers()
         self._inputs = NodeInputs(inputs, self._questions)
         self._store = store
         self._notices = notices
@@ -121,6 +123,7 @@ class NodeActivities:
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
+                breakers.set(self._breakers)
                 model_caller.set(ModelCalls(heartbeats.journal, meter, save=heartbeats.save))
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
