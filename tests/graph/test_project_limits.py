@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from perdure import FOR_EVER, Budget
+from perdure.contract.limits import RateLimit
 from perdure.errors import ConfigError
 from perdure.graph.project import load_project
 
@@ -21,15 +22,18 @@ def project(folder: Path, section: Any) -> Any:
 
 
 def test_all_limits_are_read(tmp_path: Path) -> None:
-    limits = project(
+    read = project(
         tmp_path,
         {
             "budget": {"tokens": 5, "money": 1.5, "wall_time_seconds": 60, "on_exhausted": "ask"},
             "thread_budget": {"tool_calls": 3},
             "deadline_seconds": 90,
             "approval_timeout_seconds": None,
+            "rate_limits": {"gpt-4o": {"requests": 60, "per_seconds": 30}},
         },
     ).limits
+    assert read.rates == {"gpt-4o": RateLimit(requests=60, per=timedelta(seconds=30))}
+    limits = read.runs
     assert limits.budget == Budget(tokens=5, money=1.5, wall_time=timedelta(minutes=1), on_exhausted="ask")
     assert limits.thread_budget == Budget(tool_calls=3)
     assert limits.deadline == timedelta(seconds=90)
@@ -47,6 +51,8 @@ def test_all_limits_are_read(tmp_path: Path) -> None:
         ({"budget": 5}, "'budget' must be an object"),
         ({"deadline": 5}, "no limit is called 'deadline'"),
         ({"deadline_seconds": "soon"}, "must be a number of seconds"),
+        ({"rate_limits": {"m": {"requests": 0}}}, "RateLimit.requests=....* must be a whole number"),
+        ({"rate_limits": {"m": {}}}, "limits nothing"),
         ([], None),
         ([1], "'perdure' must be an object"),
     ],

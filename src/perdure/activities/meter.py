@@ -58,7 +58,8 @@ class Meter:
                 raise ConfigError(_no_price(name))
             self._count(Usage({name: ModelUsage(calls=1)}))
 
-    def end(self, call: ModelCall, result: ChatResult) -> None:
+    def end(self, call: ModelCall, result: ChatResult) -> int:
+        """After it; the tokens that it took."""
         messages = [made.message for made in result.generations]
         told: list[dict[str, Any]] = [getattr(message, "usage_metadata", None) or {} for message in messages]
         given = sum(int(usage.get("input_tokens") or 0) for usage in told)
@@ -69,6 +70,7 @@ class Meter:
         price = price_of(name, call.model, told) if price is None else price
         with self._lock:
             self._count(Usage({name: ModelUsage(0, given, made, price or 0.0, int(price is None))}))
+        return given + made
 
     def tool(self, name: str, arguments: Any) -> None:
         """Before a tool call. Raises BudgetExhausted."""

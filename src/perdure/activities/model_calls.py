@@ -11,7 +11,7 @@ the answer of a stream that was not read to its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from functools import reduce
 from operator import add
@@ -22,7 +22,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from perdure._compat import ModelCall
 from perdure.activities.journal import Journal
-from perdure.activities.meter import Meter
+from perdure.activities.meter import Meter, model_name
+from perdure.activities.rate_limits import RateLimits
 
 __all__ = ["ModelCalls", "as_chunk", "unjournaled"]
 
@@ -33,9 +34,12 @@ unjournaled: ContextVar[bool] = ContextVar("perdure_unjournaled", default=False)
 class ModelCalls:
     """Implements `perdure._compat.ModelCaller`. `save` puts the journal where another attempt finds it."""
 
-    def __init__(self, journal: Journal, meter: Meter, *, save: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, journal: Journal, meter: Meter, rates: RateLimits, *, save: Callable[[], Awaitable[None]]
+    ) -> None:
         self._journal = journal
         self._meter = meter
+        self._rates = rates
         self._save = save
         self._loop = asyncio.get_running_loop()
 
@@ -46,11 +50,10 @@ class ModelCalls:
                 for chunk in _chunks(known):
                     manager.on_llm_new_token(chunk.message.content, chunk=chunk)
             return known
+        self._meanwhile(self._turn(call))
         self._begin(call)
         result = make()
-        self._answered(call, key, result)
-        if key:
-            self._saved()
+        self._meanwhile(self._ended(call, key, self._answered(call, key, result)))
         return result
 
     async def acall(
@@ -62,11 +65,10 @@ class ModelCalls:
                 for chunk in _chunks(known):
                     await manager.on_llm_new_token(chunk.message.content, chunk=chunk)
             return known
+        await self._turn(call)
         self._begin(call)
         result = await make()
-        self._answered(call, key, result)
-        if key:
-            await self._save()
+        await self._ended(call, key, self._answered(call, key, result))
         return result
 
     def stream(
@@ -76,14 +78,13 @@ class ModelCalls:
         if self._journal.knows(key):
             yield as_chunk(known())
             return
+        self._meanwhile(self._turn(call))
         self._begin(call)
         chunks: list[AIMessageChunk] = []
         for chunk in make():
             chunks.append(chunk)
             yield chunk
-        self._answered(call, key, _whole(chunks))
-        if key:
-            self._saved()
+        self._meanwhile(self._ended(call, key, self._answered(call, key, _whole(chunks))))
 
     async def astream(
         self,
@@ -95,43 +96,51 @@ class ModelCalls:
         if self._journal.knows(key):
             yield as_chunk(await known())
             return
+        await self._turn(call)
         self._begin(call)
         chunks: list[AIMessageChunk] = []
         async for chunk in make():
             chunks.append(chunk)
             yield chunk
-        self._answered(call, key, _whole(chunks))
-        if key:
-            await self._save()
+        await self._ended(call, key, self._answered(call, key, _whole(chunks)))
 
     def _key(self, call: ModelCall) -> str:
         return "" if unjournaled.get() else self._journal.key(call)
+
+    async def _turn(self, call: ModelCall) -> None:
+        """Until the rate limits let it be made."""
+        name = model_name(call.model)
+        if name in self._rates and not _passes_on(call):
+            await self._rates.wait(name)
 
     def _begin(self, call: ModelCall) -> None:
         if not _passes_on(call):
             self._meter.begin(call)
 
-    def _answered(self, call: ModelCall, key: str, result: ChatResult) -> None:
-        if not _passes_on(call):
-            self._meter.end(call, result)
+    def _answered(self, call: ModelCall, key: str, result: ChatResult) -> int:
+        """Keeps the answer; the tokens that it took."""
         self._journal.keep(key, result)
+        return 0 if _passes_on(call) else self._meter.end(call, result)
 
-    def _saved(self) -> None:
+    async def _ended(self, call: ModelCall, key: str, tokens: int) -> None:
+        if (name := model_name(call.model)) in self._rates:
+            await self._rates.spent(name, tokens)
+        if key:
+            await self._save()
+
+    def _meanwhile(self, work: Coroutine[Any, Any, None]) -> None:
+        """Done when this comes back, in a thread. On the event loop itself nothing can be waited for."""
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
             here = None
-        saving = asyncio.run_coroutine_threadsafe(_awaited(self._save()), self._loop)
+        working = asyncio.run_coroutine_threadsafe(work, self._loop)
         if here is not self._loop:
-            saving.result()
+            working.result()
 
 
 def _passes_on(call: ModelCall) -> bool:
     return getattr(call.model, "passes_on", False)
-
-
-async def _awaited(saving: Awaitable[None]) -> None:
-    await saving
 
 
 def _chunks(result: ChatResult) -> Iterator[ChatGenerationChunk]:

@@ -43,6 +43,7 @@ from perdure.activities.lending import Lending
 from perdure.activities.model_calls import ModelCalls
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import NodeInputs
+from perdure.activities.rate_limits import RateLimits
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
@@ -85,11 +86,13 @@ class NodeActivities:
         notices: TaskNotices,
         lending: Lending,
         effects: EffectIndex,
+        rates: RateLimits | None = None,
     ) -> None:
         self._registry = registry
         self._effects = effects
         self._questions = Questions()
         self._breakers = Breakers()
+        self._rates = rates or RateLimits({})
         self._inputs = NodeInputs(inputs, self._questions)
         self._store = store
         self._notices = notices
@@ -124,7 +127,7 @@ class NodeActivities:
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
                 breakers.set(self._breakers)
-                model_caller.set(ModelCalls(heartbeats.journal, meter, save=heartbeats.save))
+                model_caller.set(ModelCalls(heartbeats.journal, meter, self._rates, save=heartbeats.save))
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:

@@ -123,7 +123,7 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
         )
         return
     yield Finding("ok", "project", str(project.file))
-    if missing := missing_prices(project.limits):
+    if missing := missing_prices(project.limits.runs):
         yield Finding("wrong", "budget", missing, "pip install 'perdure[prices]'")
     for name in project.graphs:
         try:

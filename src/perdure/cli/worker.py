@@ -39,9 +39,11 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    if missing := missing_prices(project.limits):
+    if missing := missing_prices(project.limits.runs):
         raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
-    plugin = PerdurePlugin(await project.aload(), store=await _store(project))
+    plugin = PerdurePlugin(
+        await project.aload(), store=await _store(project), rate_limits=project.limits.rates
+    )
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:

@@ -5,6 +5,7 @@ Side: client. Stateless: everything it tells comes from Temporal.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateStage,
 )
-from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -275,6 +276,7 @@ class PerdureClient:
                 id=thread_id,
                 task_queue=self.task_queue,
                 task_timeout=_TASK_TIMEOUT,
+                priority=_fair(thread_id),
                 memo={"graph": graph, "keep_open": keep_open},
                 static_summary=graph,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -294,6 +296,7 @@ class PerdureClient:
             id=workflow_id,
             task_queue=self.task_queue,
             task_timeout=_TASK_TIMEOUT,
+            priority=_fair(workflow_id),
             memo={"graph": start.graph, "keep_open": True},
             static_summary=start.graph,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -307,6 +310,12 @@ class PerdureClient:
         # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
         handle = self.temporal.get_workflow_handle(workflow_id)
         return RunHandle(handle, run_id=request.id, keep_open=True)
+
+
+def _fair(thread_id: str) -> Priority:
+    """Threads take turns in a backlog, where the server has fairness switched on; node calls inherit it."""
+    key = thread_id.encode()
+    return Priority(fairness_key=thread_id if len(key) <= 64 else hashlib.sha256(key).hexdigest())
 
 
 def _within(

@@ -1,6 +1,7 @@
-"""The limits of runs: what they may use, and how long they and their questions may take.
+"""The limits of runs: what they may use, how long they and their questions may take; and how often models may be called.
 
-Side: contract. Given at the start of a run, or once for all runs of a client (a project's `langgraph.json`).
+Side: contract. The first are given at the start of a run, or once for all runs of a client; the last to a worker. Both can
+be in a project's `langgraph.json`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import timedelta
 
 from perdure.contract.budget import Budget
 
-__all__ = ["FOR_EVER", "RunLimits", "seconds_of"]
+__all__ = ["FOR_EVER", "RateLimit", "RunLimits", "seconds_of"]
 
 FOR_EVER = timedelta.max
 """As an `approval_timeout`: a question may wait until somebody answers, however long that takes."""
@@ -43,6 +44,33 @@ class RunLimits:
         limits = {name: getattr(self, name) if value is None else value for name, value in said.items()}
         limits["approval_timeout"] = limits["approval_timeout"] or _APPROVAL_TIMEOUT
         return RunLimits(**limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """How often a model may be called, by all workers together.
+
+    Args:
+        requests, tokens: at most so many, input and output together,
+        per: in so long; whole seconds.
+
+    Raises:
+        ValueError: for what could never work, naming the option.
+    """
+
+    requests: int | None = None
+    tokens: int | None = None
+    per: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        if self.requests is None and self.tokens is None:
+            raise ValueError("RateLimit() limits nothing: give requests=, tokens= or both")
+        for name in ("requests", "tokens"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"RateLimit({name}=...) must be a whole number above zero, not {value!r}")
+        if self.per < timedelta(seconds=1) or self.per % timedelta(seconds=1):
+            raise ValueError(f"RateLimit(per=...) must be whole seconds, not {self.per!r}")
 
 
 def seconds_of(limit: timedelta | None) -> float | None:

@@ -36,9 +36,8 @@ from dotenv import dotenv_values
 from langgraph.graph import StateGraph
 
 from perdure._compat import Pregel
-from perdure.contract.limits import RunLimits
 from perdure.errors import ConfigError, GraphLoadError, GraphNotFound
-from perdure.graph.project_limits import read_limits
+from perdure.graph.project_limits import ProjectLimits, read_limits
 
 __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 
@@ -73,7 +72,7 @@ class Project:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     import_paths: tuple[Path, ...] = ()
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    limits: RunLimits = field(default_factory=RunLimits)
+    limits: ProjectLimits = field(default_factory=ProjectLimits)
 
     @property
     def name(self) -> str:

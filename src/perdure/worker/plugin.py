@@ -13,6 +13,7 @@ Without graphs it is what library mode needs: `await run_graph(...)` in your own
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -34,9 +35,11 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from perdure import _compat
 from perdure.activities.effects import EffectActivities
 from perdure.activities.lending import Lending
+from perdure.activities.rate_limits import RATES_VARIABLE, RateLimits
 from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.task_mail import TaskNotices
+from perdure.contract.limits import RateLimit
 from perdure.errors import ConfigError
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
@@ -94,6 +97,9 @@ class PerdurePlugin(SimplePlugin):
             `external_storage` wins.
         store: the LangGraph store of graphs that have none: "sqlite:///folder/store.db", "postgresql://...", "none",
             with more options as a `StoreSetting`, or a store of your own; default: the environment variable `PERDURE_STORE`.
+        rate_limits: how often models may be called, by model name.
+        rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
+            `PERDURE_RATES`, else this worker's memory.
     """
 
     def __init__(
@@ -105,6 +111,8 @@ class PerdurePlugin(SimplePlugin):
         live_inputs: int = 1000,
         payloads: str | ExternalStorage | None = None,
         store: str | StoreSetting | BaseStore | None = None,
+        rate_limits: Mapping[str, RateLimit] | None = None,
+        rates: str | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -117,7 +125,13 @@ class PerdurePlugin(SimplePlugin):
         self._lending = Lending()
         index = EffectIndex((self.registry.graph(name) for name in self.registry), effects)
         nodes = NodeActivities(
-            self.registry, inputs, self._store, notices=notices, lending=self._lending, effects=index
+            self.registry,
+            inputs,
+            self._store,
+            notices=notices,
+            lending=self._lending,
+            effects=index,
+            rates=RateLimits(rate_limits or {}, rates or os.environ.get(RATES_VARIABLE)),
         )
         hosted = len(self.registry) > 0
         super().__init__(
