@@ -315,6 +315,9 @@ def cancel(context: typer.Context, thread: Thread) -> None:
 def worker(
     context: typer.Context,
     max_activities: Annotated[int, typer.Option(min=1, help="Node calls at a time.")] = 100,
+    per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Node calls a second, of all workers of the task queue.")
+    ] = None,
     graceful: Annotated[float, typer.Option(min=0, help="Seconds for node calls to end when stopped.")] = 10,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server at the start.")] = 300,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
@@ -322,7 +325,9 @@ def worker(
     """Work for the project's graphs until stopped."""
     from perdure.cli.worker import WorkerOptions, work
 
-    options = WorkerOptions(max_activities=max_activities, graceful=graceful, wait=wait, tied=tied)
+    options = WorkerOptions(
+        max_activities=max_activities, per_second=per_second, graceful=graceful, wait=wait, tied=tied
+    )
     _finish(work(context.obj, options))
 
 

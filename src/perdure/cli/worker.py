@@ -30,6 +30,7 @@ class WorkerOptions:
     """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes."""
 
     max_activities: int
+    per_second: float | None
     graceful: float
     wait: float
     tied: bool
@@ -60,6 +61,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         client,
         task_queue=settings.task_queue,
         max_concurrent_activities=options.max_activities,
+        max_activities_per_second=options.per_second,
         graceful=timedelta(seconds=options.graceful),
         on_ready=ready,
         stop=stop,
