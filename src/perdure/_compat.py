@@ -31,8 +31,8 @@ import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._config import DEFAULT_RECURSION_LIMIT, recast_checkpoint_ns
 from langgraph._internal._constants import (
@@ -117,6 +117,7 @@ __all__ = [
     "RunnableCallable",
     "RunnableSeq",
     "TaskFunction",
+    "as_chunk",
     "configurable",
     "get_runnable_for_task",
     "graph_ids",
@@ -222,28 +223,46 @@ class ModelCall:
         ]
         return re.sub(r" at 0x[0-9a-f]+", "", f"{model}\n{dumps(messages)}")
 
-    def told(self, manager: Any) -> bool:
-        """Whether somebody listens to the tokens of this call."""
-        return self.model._should_stream(  # pyright: ignore[reportPrivateUsage]
-            async_api=True, run_manager=manager, **self.options
-        )
+    def retell(self, result: ChatResult, manager: Any) -> None:
+        """Let whoever listens to the call's tokens have an answer that is known already."""
+        model: Any = self.model
+        model._replay_v2_events_for_cache_hit(result.generations, run_manager=manager, **self.options)
+        for chunk in self._pieces(result, manager, async_api=False):
+            manager.on_llm_new_token(chunk.text, chunk=chunk)
+
+    async def aretell(self, result: ChatResult, manager: Any) -> None:
+        model: Any = self.model
+        await model._areplay_v2_events_for_cache_hit(result.generations, run_manager=manager, **self.options)
+        for chunk in self._pieces(result, manager, async_api=True):
+            await manager.on_llm_new_token(chunk.text, chunk=chunk)
+
+    def _pieces(self, result: ChatResult, manager: Any, *, async_api: bool) -> list[ChatGenerationChunk]:
+        model: Any = self.model
+        how: dict[str, Any] = {**self.options, "async_api": async_api, "run_manager": manager}
+        if manager is None or model._should_use_protocol_streaming(**how) or not model._should_stream(**how):
+            return []
+        return [ChatGenerationChunk(message=as_chunk(made.message)) for made in result.generations]
+
+
+def as_chunk(message: BaseMessage) -> AIMessageChunk:
+    """A whole message of a model, or a piece of one, as a piece."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    fields = {name: getattr(message, name) for name in AIMessage.model_fields if name != "type"}
+    return AIMessageChunk(**fields, chunk_position="last")
 
 
 class ModelCaller(Protocol):
-    """Stands between a chat model and whoever calls it. `manager` is LangChain's callback manager of the call."""
+    """Stands between a chat model and whoever calls it. `make` makes the call, `known` asks for an answer that is known;
+    `manager` is LangChain's callback manager of the call."""
 
     def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult: ...
     async def acall(
         self, call: ModelCall, make: Callable[[], Awaitable[ChatResult]], manager: Any
     ) -> ChatResult: ...
-    def stream(
-        self, call: ModelCall, make: Callable[[], Iterator[AIMessageChunk]], known: Callable[[], Any]
-    ) -> Iterator[Any]: ...
+    def stream(self, call: ModelCall, make: Callable[[], Any], known: Callable[[], Any]) -> Iterator[Any]: ...
     def astream(
-        self,
-        call: ModelCall,
-        make: Callable[[], AsyncIterator[AIMessageChunk]],
-        known: Callable[[], Awaitable[Any]],
+        self, call: ModelCall, make: Callable[[], Any], known: Callable[[], Any]
     ) -> AsyncIterator[Any]: ...
 
 

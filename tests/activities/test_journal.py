@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.graph import START, StateGraph
 from temporalio.common import RetryPolicy
 from typing_extensions import TypedDict
@@ -183,4 +185,37 @@ async def test_a_node_that_never_succeeds_has_paid_for_each_answer_once() -> Non
 
     with pytest.raises(RunFailed, match="after 3 attempts"):
         await answered(node)
+    assert model.call_count == 1
+
+
+class Heard(AsyncCallbackHandler, _StreamingCallbackHandler):
+    """Listens to tokens, as LangGraph's streams do."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    async def on_llm_new_token(self, token: str, **_: Any) -> None:
+        self.tokens.append(token)
+
+    def tap_output_iter(self, run_id: Any, output: Any) -> Any:
+        return output
+
+    def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
+        return output
+
+
+async def test_who_listens_to_tokens_hears_a_known_answer_as_well() -> None:
+    model = ScriptedChatModel(["some words here"])
+    fail = fails_once(ConnectionError())
+    heard: list[str] = []
+
+    async def node(state: State) -> State:
+        listener = Heard()
+        await model.ainvoke("1", {"callbacks": [listener]})
+        heard.append("".join(listener.tokens))
+        fail()
+        return {"said": []}
+
+    await answered(node)
+    assert heard == ["some words here"] * 2
     assert model.call_count == 1

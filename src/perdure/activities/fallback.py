@@ -22,10 +22,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 
+from perdure._compat import as_chunk
 from perdure.activities.breakers import breakers
 from perdure.activities.failures import classify, describe
 from perdure.activities.meter import model_name
-from perdure.activities.model_calls import as_chunk, unjournaled
+from perdure.activities.model_calls import unjournaled
 
 __all__ = ["FallbackChatModel", "fallback"]
 

@@ -17,15 +17,15 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatResult
 
-from perdure._compat import ModelCall
+from perdure._compat import ModelCall, as_chunk
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter, model_name
 from perdure.activities.rate_limits import RateLimits
 
-__all__ = ["ModelCalls", "as_chunk", "unjournaled"]
+__all__ = ["ModelCalls", "unjournaled"]
 
 unjournaled: ContextVar[bool] = ContextVar("perdure_unjournaled", default=False)
 """Set around calls whose answer is in the journal as that of another: a chain's, of which they are part."""
@@ -46,9 +46,7 @@ class ModelCalls:
     def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult:
         key = self._key(call)
         if (known := self._journal.take(key)) is not None:
-            if call.told(manager):
-                for chunk in _chunks(known):
-                    manager.on_llm_new_token(chunk.message.content, chunk=chunk)
+            call.retell(known, manager)
             return known
         self._meanwhile(self._turn(call))
         self._begin(call)
@@ -61,9 +59,7 @@ class ModelCalls:
     ) -> ChatResult:
         key = self._key(call)
         if (known := self._journal.take(key)) is not None:
-            if call.told(manager):
-                for chunk in _chunks(known):
-                    await manager.on_llm_new_token(chunk.message.content, chunk=chunk)
+            await call.aretell(known, manager)
             return known
         await self._turn(call)
         self._begin(call)
@@ -141,19 +137,6 @@ class ModelCalls:
 
 def _passes_on(call: ModelCall) -> bool:
     return getattr(call.model, "passes_on", False)
-
-
-def _chunks(result: ChatResult) -> Iterator[ChatGenerationChunk]:
-    for made in result.generations:
-        yield ChatGenerationChunk(message=as_chunk(made.message))
-
-
-def as_chunk(message: Any) -> AIMessageChunk:
-    """A whole message, or a piece of one, as a piece."""
-    if isinstance(message, AIMessageChunk):
-        return message
-    fields = {name: getattr(message, name) for name in AIMessage.model_fields if name != "type"}
-    return AIMessageChunk(**fields, chunk_position="last")
 
 
 def _whole(chunks: list[AIMessageChunk]) -> ChatResult:
