@@ -117,6 +117,16 @@ def test_cancel_ends_a_run(cli: Cli) -> None:
     assert "cancel-1" in cli("list", "--status", "cancelled").out
 
 
+def test_a_run_may_have_a_deadline_and_a_budget(cli: Cli) -> None:
+    refused = cli("run", "plain", '{"text": "hello"}', "--budget", '{"tokens": -1}')
+    assert (refused.code, "must be a whole number above zero, not -1" in refused.error) == (2, True)
+    limits = ["--deadline", "0.5", "--budget", '{"tokens": 5000, "wall_time_seconds": 60}']
+    cli("run", "asking", '{"text": "hello"}', "--thread", "late-1", *limits)
+    attached = cli("attach", "late-1")
+    assert (attached.code, "did not end within 0:00:00.5" in attached.err) == (1, True)
+    assert cli("show", "late-1", "--json").json()["usage"]["run"]["model_calls"] == 0
+
+
 def test_a_kept_thread_goes_on_from_its_state(cli: Cli) -> None:
     waiting(cli, "asking", "kept-0")
     first = cli("run", "plain", '{"text": "one"}', "--thread", "kept-1", "--keep")
