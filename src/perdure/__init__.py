@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from perdure.activities.fallback import fallback
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.budget import Budget
-    from perdure.contract.limits import FOR_EVER, RunLimits
+    from perdure.contract.limits import FOR_EVER, RateLimit, RunLimits
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import current_effect, effect
@@ -29,6 +29,7 @@ _HOME = {
     "PerdureClient": "perdure.client",
     "PerdureError": "perdure.errors",
     "PerdurePlugin": "perdure.worker.plugin",
+    "RateLimit": "perdure.contract.limits",
     "RunCancelled": "perdure.errors",
     "RunFailed": "perdure.errors",
     "RunHandle": "perdure.client",
@@ -51,6 +52,7 @@ __all__ = [
     "PerdureClient",
     "PerdureError",
     "PerdurePlugin",
+    "RateLimit",
     "RunCancelled",
     "RunFailed",
     "RunHandle",

@@ -12,6 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
 from temporalio.common import RetryPolicy
 from typing_extensions import TypedDict
 
@@ -219,3 +220,26 @@ async def test_who_listens_to_tokens_hears_a_known_answer_as_well() -> None:
     await answered(node)
     assert heard == ["some words here"] * 2
     assert model.call_count == 1
+
+
+@pytest.mark.parametrize("carry_every", [0, 1])
+async def test_what_a_person_has_approved_is_what_the_node_goes_on_with(carry_every: int) -> None:
+    model = ScriptedChatModel(["first draft", "second draft", "never"])
+    sent: list[str] = []
+
+    async def drafts(state: State) -> State:
+        draft = await by_ainvoke(model, "write")
+        while interrupt(draft) != "approve":
+            draft = await by_ainvoke(model, "write")
+        sent.append(draft)
+        return {"said": [draft]}
+
+    graph = graph_of(drafts)
+    async with PerdureEnvironment.start({"g": graph}, time_skipping=False, carry_every=carry_every) as env:
+        run = await env.start("g", {})
+        for answer, draft in (("again", "first draft"), ("approve", "second draft")):
+            [item] = await run.wait_for_approvals()
+            assert item.value == draft
+            await run.resume({item.id: answer})
+        assert (await run.result())["said"] == ["second draft"]
+    assert (model.call_count, sent) == (2, ["second draft"])

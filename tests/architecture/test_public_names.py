@@ -19,6 +19,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "PerdureClient",
         "PerdureError",
         "PerdurePlugin",
+        "RateLimit",
         "RunCancelled",
         "RunFailed",
         "RunHandle",

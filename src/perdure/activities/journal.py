@@ -16,6 +16,7 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from langchain_core.messages import BaseMessageChunk, message_chunk_to_message
@@ -47,6 +48,12 @@ class Journal:
     def entries(self) -> list[list[str]]:
         with self._lock:
             return [[key, answer] for key, answers in self._answers.items() for answer in answers]
+
+    def first(self, most_bytes: int) -> list[list[str]]:
+        """The oldest entries that fit."""
+        entries = self.entries
+        sizes = accumulate(len(key) + len(answer) for key, answer in entries)
+        return [entry for entry, size in zip(entries, sizes, strict=True) if size <= most_bytes]
 
     def clear(self) -> None:
         with self._lock:

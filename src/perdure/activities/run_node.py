@@ -49,6 +49,7 @@ from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
+from perdure.contract.task import TaskCall
 from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import USED
 from perdure.errors import BudgetExhausted, PayloadError, PayloadTooLarge
@@ -61,6 +62,9 @@ from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
 
 __all__ = ["Body", "NodeActivities"]
+
+# Of answers that go along, through the history, with a question that a node asks.
+_MOST_ANSWERS_BYTES = 64_000
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,9 @@ class NodeActivities:
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
                 meter.check()
+                if outcome.get("interrupts") and not isinstance(call, TaskCall):
+                    # What a person is asked about must not be another draft when they have said yes to it.
+                    outcome["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
                 payload = await cache.put(outcome, _encode(outcome, call))
                 if used := meter.usage.told():
                     outcome["usage"] = used

@@ -18,7 +18,7 @@ __all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
 @dataclass(frozen=True)
 class NodeCall:
     """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `left` is what it may use.
-    `answers` are those that its models gave before it was stopped for want of budget."""
+    `answers` are those that its models gave before it asked a person something, or was stopped for want of budget."""
 
     graph: str
     path: list[str]

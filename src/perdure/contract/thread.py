@@ -127,6 +127,7 @@ class CarryOver:
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
     budgets: BudgetBook | None = None
+    model_answers: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
 
 
 @dataclass(frozen=True)

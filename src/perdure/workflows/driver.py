@@ -80,6 +80,8 @@ class RunDriver:
         self.calls.run_id = request.id
         self._budgets.begin(request)
         self._interrupts.timeout = request.approval_timeout
+        if not resume:
+            self.calls.answers.clear()
         step_input: Any = None if resume else request.input
         fork = None if resume else request.checkpoint_id
         resume = resume and not self._interrupts.asking

@@ -80,6 +80,8 @@ class NodeCalls:
         # By task namespace: what graphs that a node runs by itself need to go on after an interrupt. Without task ids: what
         # such a graph with a memory of its own remembers.
         self.nested: dict[str, list[SavedCheckpoint]] = dict(carry.nested)
+        # Likewise: what the models of a node had answered before it asked something; it is not asked of them again.
+        self.answers: dict[str, list[list[str]]] = dict(carry.model_answers)
         self._graph = graph
         self._on_result = on_result
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
@@ -104,7 +106,8 @@ class NodeCalls:
         self.tasks.open(call, self._graph, proxy, _step(config), place, build)
         done = False
         try:
-            outcome = await self._within_budget(proxy, call, self._news(input), _step(config))
+            known = self.answers.pop(namespace, [])
+            outcome = await self._within_budget(proxy, call, self._news(input), _step(config), known)
             done = not outcome.get("interrupts")
         except (Exception, asyncio.CancelledError):
             # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
@@ -115,6 +118,8 @@ class NodeCalls:
             self.places.leave(path, number, done=done)
         self._ended(call)
         self._on_result()
+        if answers := outcome.get("answers"):
+            self.answers[namespace] = answers
         if stopped := outcome.get("nested"):
             self.nested[namespace] = stopped
         memory: list[SavedCheckpoint] = outcome.get("memory", [])
@@ -150,10 +155,9 @@ class NodeCalls:
         self.tasks.close(call)
 
     async def _within_budget(
-        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int
+        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
     ) -> dict[str, Any]:
         """The call's outcome; made again with what its models had answered when a person raises a budget that was too small."""
-        answers: list[list[str]] = []
         while True:
             await self.budgets.check_time()
             raised = self.budgets.raised

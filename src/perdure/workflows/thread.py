@@ -259,6 +259,7 @@ class ThreadWorkflow:
             compensate=compensate,
             effects=self._driver.calls.effects.entries,
             places=self._driver.calls.places.book(),
+            model_answers=self._driver.calls.answers,
             budgets=self._driver.calls.budgets.book(run=False),
         )
         return replace(self._start, run=last, carry=carry)
@@ -294,6 +295,7 @@ class ThreadWorkflow:
             ticks=self._states.ids.ticks,
             effects=self._driver.calls.effects.entries,
             places=self._driver.calls.places.book(),
+            model_answers=self._driver.calls.answers,
             budgets=self._driver.calls.budgets.book(),
         )
 
