@@ -52,6 +52,10 @@ async def test_a_worker_killed_between_two_model_calls(tmp_path: Path) -> None:
         with worker(server, tmp_path) as second:
             for run, way in zip(runs, WAYS, strict=True):
                 assert (await run.result())["said"] == [f"answer to question{n}" for n in range(3)]
+                usage = (await run.state()).usage
+                assert usage is not None
+                assert usage["run"]["models"]["CountingModel"]["calls"] == 3
+                assert usage["run"]["input_tokens"] == 30
                 calls = [line.split() for line in (tmp_path / f"{way}-calls").read_text().splitlines()]
                 assert calls == [
                     ["question0", str(first.pid)],

@@ -80,7 +80,10 @@ class Journal:
                 return None
             answer = answers[self._taken[key]]
             self._taken[key] += 1
-        return _result(self._converter.from_payload(_payload(answer)))
+        try:
+            return _result(self._converter.from_payload(_payload(answer)))
+        except PayloadError:
+            return None  # of a type that this worker's code has not (any more)
 
     def keep(self, key: str, result: ChatResult) -> None:
         """Remember an answer that was just given."""
