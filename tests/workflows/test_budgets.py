@@ -80,28 +80,24 @@ async def test_a_run_tells_what_it_used_by_model() -> None:
     assert told["models"]["gpt-4o"]["calls"] == 3
 
 
-@pytest.mark.parametrize(
-    ("budget", "limit"),
-    [
-        (Budget(model_calls=2), "model_calls"),
-        (Budget(tokens=5), "tokens"),
-        (Budget(money=0.000_05), "money"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-@pytest.mark.parametrize("per_node", [1, 20])
-async def test_the_call_that_would_go_beyond_is_not_made(budget: Budget, limit: str, per_node: int) -> None:
-    model = Gpt(answers(20))
-    async with environment(looping(model, calls=20, per_node=per_node), carry_every=2) as env:
-        run = await env.start("g", {}, budget=budget)
-        with pytest.raises(RunFailed, match=limit) as caught:
-            await run.result()
-        assert caught.value.cause_type == "BudgetExhausted"
-        assert caught.value.details["limit"] == limit
-        assert caught.value.details["of"] == "run"
-        assert 1 <= model.call_count < 6
-        if limit == "model_calls":
-            assert model.call_count == 2
+async def test_the_call_that_would_go_beyond_is_not_made() -> None:
+    model = Gpt(["an answer"], loop=True)
+    graphs = {f"{n} per node": looping(model, calls=20, per_node=n) for n in (1, 20)}
+    budgets = {
+        "model_calls": Budget(model_calls=2),
+        "tokens": Budget(tokens=9),
+        "money": Budget(money=0.000_06),
+    }
+    async with PerdureEnvironment.start(graphs, carry_every=2) as env:
+        for graph in graphs:
+            for limit, budget in budgets.items():
+                before = model.call_count
+                run = await env.start(graph, {}, budget=budget)
+                with pytest.raises(RunFailed, match=f"budget of the run is used up: {limit}") as caught:
+                    await run.result()
+                assert caught.value.cause_type == "BudgetExhausted"
+                assert (caught.value.details["limit"], caught.value.details["of"]) == (limit, "run")
+                assert model.call_count - before == 2
 
 
 async def test_a_budget_that_is_just_enough_is_enough() -> None:
