@@ -14,6 +14,7 @@ from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
 from temporalio.common import RetryPolicy
 from typing_extensions import TypedDict
 
@@ -259,33 +260,36 @@ async def test_an_answer_that_makes_no_sense_is_asked_for_again() -> None:
         assert (await run.result())["said"] == answers(2)
 
 
-async def test_wall_time_passes_while_it_runs_and_not_while_a_person_is_asked() -> None:
-    from langgraph.types import interrupt
+async def asks(state: State) -> State:
+    return {"said": [interrupt("well?")]}
 
-    async def asks(state: State) -> State:
-        return {"said": [interrupt("well?")]}
 
-    async def slow(state: State) -> State:
-        await asyncio.sleep(0.6)
-        return {"said": ["slow"]}
+async def slow(state: State) -> State:
+    await asyncio.sleep(0.6)
+    return {"said": ["slow"]}
 
+
+def sequence(*nodes: Any) -> Any:
     builder = StateGraph(State)
-    for name, node in (("asks", asks), ("slow", slow), ("last", slow)):
-        builder.add_node(name, node)
-    builder.add_edge(START, "asks")
-    builder.add_edge("asks", "slow")
-    builder.add_edge("slow", "last")
-    async with environment(builder.compile(), time_skipping=False) as env:
+    builder.add_sequence([(str(number), node) for number, node in enumerate(nodes)])
+    builder.add_edge(START, "0")
+    return builder.compile()
+
+
+async def test_wall_time_passes_while_it_runs() -> None:
+    async with environment(sequence(slow, slow), time_skipping=False) as env:
+        run = await env.start("g", {}, budget=Budget(wall_time=timedelta(seconds=0.5)))
+        with pytest.raises(RunFailed, match="budget of the run is used up: wall_time"):
+            await run.result()
+
+
+async def test_waiting_for_a_person_costs_no_wall_time() -> None:
+    async with environment(sequence(asks, slow)) as env:
         run = await env.start("g", {}, budget=Budget(wall_time=timedelta(minutes=30)))
         [item] = await run.wait_for_approvals()
+        await env.advance(timedelta(hours=2))
         await run.resume({item.id: "yes"})
-        assert len((await run.result())["said"]) == 3
-        run = await env.start("g", {}, budget=Budget(wall_time=timedelta(seconds=0.5)))
-        [item] = await run.wait_for_approvals()
-        await asyncio.sleep(0.6)
-        await run.resume({item.id: "yes"})
-        with pytest.raises(RunFailed, match="wall_time"):
-            await run.result()
+        assert (await run.result())["said"] == ["yes", "slow"]
 
 
 async def test_a_budget_in_money_needs_a_price() -> None:
