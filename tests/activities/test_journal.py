@@ -222,6 +222,12 @@ async def test_who_listens_to_tokens_hears_a_known_answer_as_well() -> None:
     assert model.call_count == 1
 
 
+@pytest.mark.compat(
+    "a node that asks its model, and then a person",
+    status="differs",
+    how="goes on with the model's first answer when it is run again; LangGraph has the model answer anew",
+    why="what a person approves must be what they have seen, and is paid once",
+)
 @pytest.mark.parametrize("carry_every", [0, 1])
 async def test_what_a_person_has_approved_is_what_the_node_goes_on_with(carry_every: int) -> None:
     model = ScriptedChatModel(["first draft", "second draft", "never"])

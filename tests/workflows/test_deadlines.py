@@ -104,6 +104,12 @@ async def test_a_thread_that_stays_open_lives_on_after_a_run_has_expired() -> No
         assert (await run.result())["said"] == ["more", "yes"]
 
 
+@pytest.mark.compat(
+    "an `interrupt()` that nobody answers",
+    status="differs",
+    how="fails the run after 30 days, or `approval_timeout`",
+    why="nothing waits for ever unless asked to",
+)
 @pytest.mark.parametrize("carry_every", [0, 1])
 async def test_a_question_that_nobody_answers_fails_the_run(carry_every: int) -> None:
     graph = graph_of(books, asks("well?"))
