@@ -5,18 +5,16 @@ Side: activities. Prices are those that the installed release of that package kn
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from perdure.contract.limits import RunLimits
 
-try:
-    import genai_prices
-except ImportError:
-    genai_prices = None
-
 __all__ = ["missing_prices", "price_of", "prices_known"]
 
+_PACKAGE = "genai_prices"
 # LangChain's names for a model's provider, by package → those of genai-prices.
 _PROVIDERS = {
     "langchain_openai": "openai",
@@ -34,7 +32,7 @@ _PROVIDERS = {
 
 def prices_known() -> bool:
     """Whether the package with the prices is installed."""
-    return genai_prices is not None
+    return importlib.util.find_spec(_PACKAGE) is not None
 
 
 def missing_prices(limits: RunLimits) -> str:
@@ -51,25 +49,26 @@ def price_of(name: str, model: Any, usages: Iterable[Mapping[str, Any]]) -> floa
     Args:
         usages: LangChain's `usage_metadata` of the answers.
     """
-    if genai_prices is None:
+    try:
+        # Only when it is needed: it brings an HTTP client along, which Temporal's sandbox does not let be imported.
+        prices: Any = importlib.import_module(_PACKAGE)
+    except ModuleNotFoundError:
         return None
-    used = [_used(usage) for usage in usages if usage]
+    used = [_used(prices, usage) for usage in usages if usage]
     if not used:
         return None
     provider = _PROVIDERS.get(type(model).__module__.partition(".")[0])
     try:
         return sum(
-            float(genai_prices.calc_price(one, model_ref=name, provider_id=provider).total_price)
-            for one in used
+            float(prices.calc_price(one, model_ref=name, provider_id=provider).total_price) for one in used
         )
     except (LookupError, ValueError):
         return None
 
 
-def _used(usage: Mapping[str, Any]) -> Any:
-    assert genai_prices is not None
+def _used(prices: Any, usage: Mapping[str, Any]) -> Any:
     details: Mapping[str, Any] = usage.get("input_token_details") or {}
-    return genai_prices.Usage(
+    return prices.Usage(
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
         cache_read_tokens=details.get("cache_read"),
