@@ -32,12 +32,12 @@ CASE_SECONDS = 120.0
 class Case:
     """`build` makes the compiled graph without a checkpointer; its nodes may note their calls in the list they get.
 
-    `inputs` are several runs on one thread. Interrupts are answered together, or `one_by_one`, with what `answer` says.
+    `inputs` are several runs on one thread; `limit` is the recursion limit that they name, if any. Interrupts are answered together, or `one_by_one`, with what `answer` says.
     """
 
     build: Callable[[list[str]], Any]
     inputs: tuple[Any, ...]
-    limit: int = 25
+    limit: int | None = 25
     one_by_one: bool = False
     answer: Callable[[Any], Any] = lambda value: f"answer to {value}"
     context: Any = None
@@ -93,7 +93,7 @@ def _saved(value: Any) -> Any:
 async def natively(case: Case) -> Outcome:
     calls: list[str] = []
     graph = case.build(calls).copy({"checkpointer": InMemorySaver()})
-    config = {"configurable": {"thread_id": "1"}, "recursion_limit": case.limit}
+    config = {"configurable": {"thread_id": "1"}, **_limit(case)}
     outcome = Outcome()
     for value in case.inputs:
         while True:
@@ -123,6 +123,10 @@ async def natively(case: Case) -> Outcome:
     return _finish(outcome, calls, history, sources)
 
 
+def _limit(case: Case) -> dict[str, Any]:
+    return {} if case.limit is None else {"recursion_limit": case.limit}
+
+
 def _answers(case: Case, stops: Mapping[str, Any]) -> dict[str, Any]:
     known = sorted(stops, key=lambda key: repr(stops[key]))
     return {key: case.answer(stops[key]) for key in (known[:1] if case.one_by_one else known)}
@@ -150,7 +154,7 @@ async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls:
             name,
             value,
             thread_id=name,
-            config={"recursion_limit": case.limit},
+            config=_limit(case),
             context=case.context,
             keep_open=len(case.inputs) > 1,
         )

@@ -46,10 +46,6 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 KNOWN_DIFFERENCES = {
-    (
-        "carried",
-        "a-subgraph-that-never-ends",
-    ): "a subgraph's own recursion limit starts again when the thread continues as new",
     **{
         (
             mode,

@@ -99,7 +99,8 @@ class CarryOver:
     """All that a thread takes along when it continues as new. One object, built and restored in one place.
 
     `ticks` is the clock reading of the last checkpoint id: ids go on growing. `compensate` tells that nothing is left but
-    to undo `effects`: the workflow run before was stopped from outside.
+    to undo `effects`: the workflow run before was stopped from outside. `stops` is the step at which each graph under way
+    must have ended, by namespace (`stop_at_step`: as older histories tell the root's).
     """
 
     checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
@@ -116,6 +117,7 @@ class CarryOver:
     compensate: bool = False
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
+    stops: dict[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from perdure.contract.thread import SavedCheckpoint
 from perdure.graph.deltas import delta, restored
 from perdure.graph.ids import time_of
 
-__all__ = ["WindowSaver"]
+__all__ = ["WindowSaver", "own_namespace"]
 
 
 @dataclass
@@ -96,9 +96,9 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 before = slot.checkpoint
         return saved
 
-    def step(self, checkpoint_id: str | None = None) -> int:
-        """The step of the root graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
-        slot = self._slots.get("", {}).get(checkpoint_id) if checkpoint_id else self._latest("")
+    def step(self, checkpoint_id: str | None = None, *, namespace: str = "") -> int:
+        """The step of a graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
+        slot = self._slots.get(namespace, {}).get(checkpoint_id) if checkpoint_id else self._latest(namespace)
         return -2 if slot is None else int(slot.metadata.get("step", -2))
 
     def put(
@@ -264,6 +264,14 @@ class WindowSaver(BaseCheckpointSaver[int]):
             if not slots:
                 del self._slots[other]
                 self._writes.pop(other, None)
+
+
+def own_namespace(graph: Any, namespace: str) -> str:
+    """Where LangGraph keeps the checkpoints of a graph that runs as the task of that namespace: a graph with a memory of its
+    own has one place for all its runs."""
+    if graph.checkpointer is not True:
+        return namespace
+    return NS_SEP.join(part.split(NS_END)[0] for part in namespace.split(NS_SEP))
 
 
 def _copied(value: Any) -> Any:

@@ -38,6 +38,7 @@ from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.graph.limits import LIMIT_KEY, RecursionLimits
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
@@ -65,8 +66,16 @@ _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
 class NodeCalls:
     """Implements `perdure.graph.mirror.NodeCaller` for one workflow run."""
 
-    def __init__(self, graph: str, carry: CarryOver | None, *, on_result: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        graph: str,
+        carry: CarryOver | None,
+        *,
+        limits: RecursionLimits,
+        on_result: Callable[[], None],
+    ) -> None:
         carry = carry or CarryOver()
+        self.limits = limits
         self.effects = Effects(carry.effects)
         self.places = Places(carry.places)
         self.run_id = ""
@@ -229,7 +238,8 @@ def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint
             "configurable": portable,
             "metadata": metadata,
             "tags": list(config.get("tags") or ()),
-            "recursion_limit": config.get("recursion_limit", 25),
+            # What LangGraph has in a node's config: nothing, where nobody named a limit.
+            "recursion_limit": conf.get(LIMIT_KEY),
             "run_name": config.get("run_name"),
             "max_concurrency": config.get("max_concurrency"),
         },

@@ -284,7 +284,7 @@ class ThreadWorkflow:
             pending=self._interrupts.pending,
             answers=self._interrupts.answers,
             asking=self._interrupts.asking,
-            stop_at_step=self._driver.stop_at_step,
+            stops=self._driver.limits.stops,
             queued=self._queued,
             ends=self._ends.export(),
             nested=self._driver.calls.nested,
