@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -95,7 +96,8 @@ async def natively(case: Case) -> Outcome:
     graph = case.build(calls).copy({"checkpointer": InMemorySaver()})
     config = {"configurable": {"thread_id": "1"}, **_limit(case)}
     outcome = Outcome()
-    for value in case.inputs:
+    # LangGraph writes `__interrupt__` into an input that is the state of a graph without channels of its own.
+    for value in copy.deepcopy(case.inputs):
         while True:
             try:
                 result = await graph.ainvoke(value, config, context=case.context, durability="sync")

@@ -45,16 +45,6 @@ MODES: dict[str, dict[str, Any]] = {
     "carried": {"carry_every": 1, **_IN_PLACE},
 }
 
-KNOWN_DIFFERENCES = {
-    **{
-        (
-            mode,
-            "a-graph-without-a-reducer-asks",
-        ): "LangGraph writes `__interrupt__` into a state that is one plain dict"
-        for mode in MODES
-    },
-}
-
 
 def _names(mode: str) -> list[str]:
     """The cases of a mode: all by hand where threads are carried over, else every other one; every third random graph."""
@@ -115,7 +105,7 @@ def _selected(session: pytest.Session, mode: str) -> list[str]:
         )
         if params.get("mode") == mode:
             wanted.update(dict.fromkeys([params["name"]] if "name" in params else _names(mode)))
-    return [name for name in wanted if (mode, name) not in KNOWN_DIFFERENCES]
+    return list(wanted)
 
 
 def _marked(mode: str, *values: Any, id: str) -> Any:
@@ -131,8 +121,6 @@ def _marked(mode: str, *values: Any, id: str) -> Any:
     [_marked(mode, name, id=name) for mode in MODES for name in _names(mode)],
 )
 def test_a_graph_does_what_langgraph_does(runs: Callable[[str], Runs], mode: str, name: str) -> None:
-    if reason := KNOWN_DIFFERENCES.get((mode, name)):
-        pytest.xfail(reason)
     native, ours = _comparable(mode, _native(name), runs(mode).outcomes[name])
     if native != ours:
         pytest.fail(_told(mode, name, native, ours), pytrace=False)

@@ -136,7 +136,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
             key = (task_id, WRITES_IDX_MAP.get(channel, index))
             if key[1] >= 0 and key in kept:
                 continue
-            kept[key] = (channel, value, task_path)
+            kept[key] = (channel, _copied(value), task_path)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         namespace: str = configurable(config).get("checkpoint_ns", "")
