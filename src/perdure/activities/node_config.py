@@ -20,6 +20,7 @@ from perdure._compat import (
     CONFIG_KEY_CHECKPOINT_ID,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_CHECKPOINTER,
+    CONFIG_KEY_DURABILITY,
     CONFIG_KEY_NODE_ERROR,
     CONFIG_KEY_READ,
     CONFIG_KEY_RUNTIME,
@@ -32,10 +33,10 @@ from perdure._compat import (
     PregelNode,
     PregelScratchpad,
 )
+from perdure.activities.nested import NestedSaver
 from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
-from perdure.graph.saver import WindowSaver
 
 __all__ = ["AttemptScope"]
 
@@ -54,7 +55,7 @@ class AttemptScope:
         self._store = graph.store or root.store or store
         self.writes: deque[tuple[str, Any]] = deque()
         self.control = RunControl()
-        self._saver = WindowSaver(given.nested)
+        self._saver = NestedSaver(given.nested)
         own = [config for config in (root.config, graph.config if graph is not root else None) if config]
         metadata = {k: v for k, v in (node.metadata or {}).items() if k != METADATA_KEY}
         merged = merge_configs(
@@ -92,6 +93,8 @@ class AttemptScope:
             CONFIG_KEY_READ: partial(_read, scratch, given.channels or {}),
             CONFIG_KEY_CHECKPOINTER: self._saver,
             CONFIG_KEY_CHECKPOINT_ID: None,
+            # The saver is memory: to wait for it costs nothing.
+            CONFIG_KEY_DURABILITY: "sync",
             CONFIG_KEY_RUNTIME: runtime,
             CONFIG_KEY_SCRATCHPAD: PregelScratchpad(
                 step=scratch.step,

@@ -42,7 +42,6 @@ class _Slot:
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
     parent_id: str | None
-    serial: int
 
 
 # (task id, index) to (channel, value, task path): LangGraph's own savers key writes like this.
@@ -57,7 +56,6 @@ class WindowSaver(BaseCheckpointSaver[int]):
     def __init__(self, saved: Sequence[SavedCheckpoint] = (), *, keep: int = 1) -> None:
         super().__init__()
         self._keep = max(1, keep)
-        self._serial = 0
         # By namespace and checkpoint id, oldest first.
         self._slots: dict[str, dict[str, _Slot]] = {}
         # The same keys: LangGraph may save a checkpoint's first writes before the checkpoint.
@@ -120,7 +118,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
             oldest = next(iter(slots))
             del slots[oldest]
             self._writes.get(namespace, {}).pop(oldest, None)
-        self._forget_below(namespace, next(iter(slots.values())).serial)
+        self._forget_before(namespace, next(iter(slots)))
         return _config(config, namespace, checkpoint["id"])
 
     def put_writes(
@@ -212,8 +210,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
     ) -> None:
         slots = self._slots.setdefault(namespace, {})
         slots.pop(checkpoint["id"], None)
-        self._serial += 1
-        slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id, self._serial)
+        slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id)
 
     def _values(self, namespace: str, checkpoint: Checkpoint) -> dict[str, Any]:
         """The channel values; containers are copied, once for each version of a channel."""
@@ -251,14 +248,15 @@ class WindowSaver(BaseCheckpointSaver[int]):
     def _writes_of(self, namespace: str, checkpoint_id: str) -> _Writes:
         return self._writes.get(namespace, {}).get(checkpoint_id, {})
 
-    def _forget_below(self, namespace: str, serial: int) -> None:
-        """Drop what subgraphs of this namespace's tasks saved before `serial`."""
+    def _forget_before(self, namespace: str, oldest: str) -> None:
+        """Drop what subgraphs of this namespace's tasks saved before its oldest checkpoint was made. Ids tell that, which grow
+        with time: a graph that saves in the background saves a checkpoint while its next step's subgraphs save theirs."""
         prefix = namespace + NS_SEP if namespace else ""
         for other in [ns for ns in self._slots if ns != namespace and ns.startswith(prefix)]:
             if NS_END not in other[len(prefix) :]:
                 continue
             slots = self._slots[other]
-            for checkpoint_id in [key for key, slot in slots.items() if slot.serial < serial]:
+            for checkpoint_id in [key for key in slots if key < oldest]:
                 del slots[checkpoint_id]
                 self._writes.get(other, {}).pop(checkpoint_id, None)
             if not slots:
