@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.errors import PerdureError, RunCancelled, RunFailed
-    from perdure.graph.effect import current_effect, effect
+    from perdure.graph.effect import commit_effects, current_effect, effect
     from perdure.graph.inline import run_graph
     from perdure.worker.plugin import PerdurePlugin
     from perdure.workflows.saga import Saga
@@ -31,6 +31,7 @@ _HOME = {
     "effect": "perdure.graph.effect",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
+    "commit_effects": "perdure.graph.effect",
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
     "run_graph": "perdure.graph.inline",
@@ -46,6 +47,7 @@ __all__ = [
     "RunFailed",
     "RunHandle",
     "Saga",
+    "commit_effects",
     "connect",
     "current_effect",
     "durable",

@@ -21,6 +21,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "RunFailed",
         "RunHandle",
         "Saga",
+        "commit_effects",
         "connect",
         "current_effect",
         "durable",

@@ -36,6 +36,7 @@ from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
+from perdure.contract.task import TaskCall
 from perdure.contract.thread import SavedCheckpoint
 from perdure.errors import PayloadError, PayloadTooLarge
 from perdure.graph.effect import effect_caller
@@ -106,7 +107,7 @@ class NodeActivities:
                 given = remembered(fetched)
                 retry = body.graph.retry_policy
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
-                effects = EffectCalls(call.call, mail, self._effects)
+                effects = EffectCalls(call.call, mail, self._effects, in_node=not isinstance(call, TaskCall))
                 effect_caller.set(effects)
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
@@ -118,6 +119,8 @@ class NodeActivities:
                     scope.config = merge_configs(scope.config, {"callbacks": [effects.tool_calls]})
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                if effects.committed:
+                    outcome["commit"] = True
                 return outcome, await cache.put(outcome, _encode(outcome, call))
         except Exception as error:
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))

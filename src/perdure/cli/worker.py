@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,8 +14,10 @@ from temporalio.client import Client
 
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
-from perdure.cli.settings import OK, Settings
+from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.worker_log import log_to_stderr
+from perdure.client.client import PerdureClient
+from perdure.client.reconciler import Reconciler
 from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ServerUnreachable
 from perdure.graph.project import Project, load_project
@@ -31,6 +35,7 @@ class WorkerOptions:
     max_activities: int
     graceful: float
     wait: float
+    reconcile: Reconcile
     tied: bool
 
 
@@ -45,21 +50,47 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         _stop_with_stdin(asyncio.get_running_loop(), stop)
     console = stderr()
 
+    polling = asyncio.Event()
+
     def ready() -> None:
+        polling.set()
         graphs = ", ".join(sorted(project.graphs))
         console.print(
             f"✓ worker ready: {graphs} on task queue {settings.task_queue}", markup=False, soft_wrap=True
         )
 
-    await run_worker(
-        client,
-        task_queue=settings.task_queue,
-        max_concurrent_activities=options.max_activities,
-        graceful=timedelta(seconds=options.graceful),
-        on_ready=ready,
-        stop=stop,
-    )
+    async with _reconciling(
+        PerdureClient(client, task_queue=settings.task_queue), options.reconcile, polling
+    ):
+        await run_worker(
+            client,
+            task_queue=settings.task_queue,
+            max_concurrent_activities=options.max_activities,
+            graceful=timedelta(seconds=options.graceful),
+            on_ready=ready,
+            stop=stop,
+        )
     return OK
+
+
+@asynccontextmanager
+async def _reconciling(
+    client: PerdureClient, what: Reconcile, polling: asyncio.Event
+) -> AsyncGenerator[None]:
+    """Look now and then for threads that were stopped and owe compensation, once there is a worker to tell it."""
+    if what == "off":
+        yield
+        return
+
+    async def look() -> None:
+        await polling.wait()
+        await Reconciler(client, compensate=what == "compensate").run()
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
 
 
 async def _store(project: Project) -> StoreSetting:

@@ -100,7 +100,8 @@ class CarryOver:
 
     `ticks` is the clock reading of the last checkpoint id: ids go on growing. `compensate` tells that nothing is left but
     to undo `effects`: the workflow run before was stopped from outside. `stops` is the step at which each graph under way
-    must have ended, by namespace (`stop_at_step`: as older histories tell the root's).
+    must have ended, by namespace (`stop_at_step`: as older histories tell the root's). `past_effects` are those of earlier
+    runs, in short.
     """
 
     checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
@@ -118,6 +119,7 @@ class CarryOver:
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
     stops: dict[str, int] = field(default_factory=dict[str, int])
+    past_effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
 
 
 @dataclass(frozen=True)

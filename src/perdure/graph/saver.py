@@ -99,6 +99,14 @@ class WindowSaver(BaseCheckpointSaver[int]):
         slot = self._slots.get(namespace, {}).get(checkpoint_id) if checkpoint_id else self._latest(namespace)
         return -2 if slot is None else int(slot.metadata.get("step", -2))
 
+    def latest_id(self) -> str:
+        """The id of the root graph's latest checkpoint; ids grow with time. "" when there is none."""
+        return next(reversed(self._slots.get("") or {"": None}))
+
+    def oldest_id(self) -> str:
+        """The id of the root graph's oldest checkpoint in the window; "" when there is none."""
+        return next(iter(self._slots.get("") or {"": None}))
+
     def put(
         self,
         config: RunnableConfig,

@@ -44,7 +44,13 @@ class RunDriver:
         continue_as_new: Callable[[RunRequest], NoReturn],
     ) -> None:
         self.limits = RecursionLimits(states.saver, _stops(start.carry))
-        self.calls = NodeCalls(start.graph, start.carry, limits=self.limits, on_result=self._after_call)
+        self.calls = NodeCalls(
+            start.graph,
+            start.carry,
+            limits=self.limits,
+            window=states.saver,
+            on_result=self._after_call,
+        )
         self._first_call = self.calls.count
         self._carry_every = start.carry_every
         self._states = states

@@ -42,7 +42,7 @@ from perdure.graph.limits import LIMIT_KEY, RecursionLimits
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
-from perdure.workflows.effects import Effects
+from perdure.workflows.effects import Effects, Window
 from perdure.workflows.failure import node_failed
 from perdure.workflows.places import Places
 from perdure.workflows.sizes import payload_limit
@@ -72,11 +72,12 @@ class NodeCalls:
         carry: CarryOver | None,
         *,
         limits: RecursionLimits,
+        window: Window,
         on_result: Callable[[], None],
     ) -> None:
         carry = carry or CarryOver()
         self.limits = limits
-        self.effects = Effects(carry.effects)
+        self.effects = Effects(carry.effects, window=window, past=carry.past_effects)
         self.places = Places(carry.places)
         self.run_id = ""
         self.count = carry.calls
@@ -118,6 +119,8 @@ class NodeCalls:
             self.places.leave(path, number, done=done)
         self._ended(call)
         self._on_result()
+        if done and outcome.get("commit"):
+            self.effects.commit()
         if stopped := outcome.get("nested"):
             self.nested[namespace] = stopped
         memory: list[SavedCheckpoint] = outcome.get("memory", [])

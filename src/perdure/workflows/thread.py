@@ -71,6 +71,8 @@ class ThreadWorkflow:
             set_status=self._set_status,
             continue_as_new=self._continue_as_new,
         )
+        # Temporal tells of a reset by a new seed; what comes after it may have happened before.
+        workflow.register_random_seed_callback(lambda _: self._driver.calls.effects.doubt())
         self._compensation = Compensation(self._driver.calls, self._interrupts, set_status=self._set_status)
         self._queued: list[RunRequest] = list(carry.queued)
         # From the first task on: somebody who waits for its result may ask before `run` has begun.
@@ -127,6 +129,11 @@ class ThreadWorkflow:
     def owed(self) -> RawValue:
         return sendable(OwedEffects(self._driver.calls.effects.owed), "the effects of the run")
 
+    @workflow.query(name=names.QUERY_HAPPENED)
+    def happened(self, checkpoint_id: str) -> RawValue:
+        told = OwedEffects(self._driver.calls.effects.happened_since(checkpoint_id))
+        return sendable(told, "the effects of the thread")
+
     @workflow.query(name=names.QUERY_NODE_INPUT)
     def node_input(self, request: InputRequest) -> InputPage:
         return self._driver.calls.page(request)
@@ -161,9 +168,8 @@ class ThreadWorkflow:
         return request.id
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
-    def cancel_run(self) -> bool:
-        self._cancel_asked = self._driving is not None and self._driving.cancel()
-        return self._cancel_asked
+    def cancel_run(self, compensate: bool = True) -> bool:
+        return self._cancel(compensate=compensate)
 
     # Who waits while the thread continues as new asks again.
     @workflow.update(name=names.UPDATE_RUN_RESULT, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
@@ -209,6 +215,7 @@ class ThreadWorkflow:
             await self._compensation.run()
             if not self._cancel_asked:
                 raise  # the thread itself is being cancelled
+            self._driver.calls.effects.clear()
             self._ends.keep(request.id, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
             self._interrupts.clear()
             self._set_status("idle")
@@ -222,10 +229,19 @@ class ThreadWorkflow:
             self._driving = None
             self._run = None
             self._cancel_asked = False
+            self._compensation.wanted = True
 
     async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
         result = await self._driver.drive(request, resume=resume)
         return sendable(result, "the result of the run", parts=result)
+
+    def _cancel(self, *, compensate: bool) -> bool:
+        """Cancel the run. A one-shot thread is cancelled by Temporal itself, and only told here whether to compensate."""
+        self._compensation.wanted = compensate
+        if self._start.keep_open:
+            self._cancel_asked = self._driving is not None and self._driving.cancel()
+            return self._cancel_asked
+        return self._run is not None
 
     # -- the state, set by hand --------------------------------------------------------------------------------------
 
@@ -257,6 +273,7 @@ class ThreadWorkflow:
             ticks=self._states.ids.ticks,
             compensate=compensate,
             effects=self._driver.calls.effects.entries,
+            past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
         )
         return replace(self._start, run=last, carry=carry)
@@ -291,6 +308,7 @@ class ThreadWorkflow:
             calls=self._driver.calls.count,
             ticks=self._states.ids.ticks,
             effects=self._driver.calls.effects.entries,
+            past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
         )
 
