@@ -8,6 +8,7 @@ import sys
 import perdure
 import perdure.client
 import perdure.testing
+import perdure.testing.providers
 
 
 def test_the_roots_names_are_frozen_and_load() -> None:
@@ -40,6 +41,17 @@ def test_the_names_of_testing_and_client_are_frozen() -> None:
         "ScriptExhausted",
         "ScriptedChatModel",
         "replay",
+    ]
+    assert sorted(perdure.testing.providers.__all__) == [
+        "Broken",
+        "Call",
+        "FakeAnthropic",
+        "FakeOpenAI",
+        "Reply",
+        "Reset",
+        "Stall",
+        "Status",
+        "ToolCall",
     ]
 
 
