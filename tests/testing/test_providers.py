@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -33,14 +34,16 @@ def add(a: int, b: int) -> int:
 
 
 class Api:
-    """One of the two APIs, streamed or not."""
+    """One of the two APIs, streamed or not, with a provider that all tests of this file share."""
 
-    def __init__(self, name: str, streaming: bool) -> None:
-        self.anthropic = name == "anthropic"
+    def __init__(self, shared: FakeAnthropic | FakeOpenAI, *, streaming: bool) -> None:
+        self.anthropic = isinstance(shared, FakeAnthropic)
         self.streaming = streaming
+        self.shared = shared
 
-    def provider(self, *args: Any, **options: Any) -> FakeAnthropic | FakeOpenAI:
-        return FakeAnthropic(*args, **options) if self.anthropic else FakeOpenAI(*args, **options)
+    def provider(self, script: Any) -> FakeAnthropic | FakeOpenAI:
+        self.shared.play(script)
+        return self.shared
 
     def model(self, provider: FakeAnthropic | FakeOpenAI, **options: Any) -> Any:
         settings = {
@@ -59,17 +62,19 @@ class Api:
         return anthropic if self.anthropic else openai
 
 
-@pytest.fixture(params=["anthropic", "anthropic, streamed", "openai", "openai, streamed"])
-def api(request: pytest.FixtureRequest) -> Api:
+@pytest.fixture(scope="module", params=["anthropic", "anthropic, streamed", "openai", "openai, streamed"])
+def api(request: pytest.FixtureRequest) -> Iterator[Api]:
     name, _, streamed = request.param.partition(", ")
-    return Api(name, bool(streamed))
+    with FakeAnthropic() if name == "anthropic" else FakeOpenAI() as shared:
+        yield Api(shared, streaming=bool(streamed))
 
 
 def ask(api: Api, item: Any, *, text: str = "hi", **options: Any) -> tuple[AIMessage, Call]:
-    with api.provider([item]) as provider:
-        answer = api.model(provider, **options).bind_tools([add]).invoke(text)
-        [call] = provider.calls
-        return answer, call
+    provider = api.provider([item])
+    answer = api.model(provider, **options).bind_tools([add]).invoke(text)
+    provider.wait_until(lambda calls: calls[0].done)
+    [call] = provider.calls
+    return answer, call
 
 
 def test_a_text_arrives_with_its_usage(api: Api) -> None:
@@ -125,35 +130,36 @@ def test_an_empty_answer_and_a_very_long_one_arrive(api: Api) -> None:
 
 def test_a_status_is_the_clients_error(api: Api) -> None:
     codes = [400, 401, 403, 404, 408, 409, 413, 429, 500, 503, 529]
-    with api.provider(Status(code, retry_after="1.5", message="so it is") for code in codes) as provider:
-        for code in codes:
-            with pytest.raises(api.errors.APIStatusError, match="so it is") as caught:
-                api.model(provider).invoke("hi")
-            assert caught.value.status_code == code
-            assert caught.value.response.headers["retry-after"] == "1.5"
-        assert provider.paid == 0
+    provider = api.provider(Status(code, retry_after="1.5", message="so it is") for code in codes)
+    for code in codes:
+        with pytest.raises(api.errors.APIStatusError, match="so it is") as caught:
+            api.model(provider).invoke("hi")
+        assert caught.value.status_code == code
+        assert caught.value.response.headers["retry-after"] == "1.5"
+    assert provider.paid == 0
 
 
 @pytest.mark.parametrize("after", [None, 2])
 def test_a_reset_breaks_the_connection(api: Api, after: int | None) -> None:
-    with api.provider([Reset(after=after)]) as provider:
-        with pytest.raises(Exception, match=r"Connection error|reset") as caught:
-            api.model(provider).invoke("hi")
-        assert not isinstance(caught.value, api.errors.APIStatusError)
-        assert provider.paid == (after is not None)
+    provider = api.provider([Reset(after=after)])
+    with pytest.raises(Exception, match=r"Connection error|reset") as caught:
+        api.model(provider).invoke("hi")
+    assert not isinstance(caught.value, api.errors.APIStatusError)
+    assert provider.paid == (after is not None)
 
 
 @pytest.mark.parametrize("after", [None, 2])
 def test_a_stall_ends_when_the_client_gives_up(api: Api, after: int | None) -> None:
-    with api.provider([Stall(after=after)]) as provider:
-        with pytest.raises(Exception, match=r"timed out"):
-            api.model(provider, timeout=0.5).invoke("hi")
-        provider.wait_until(lambda calls: calls[0].hung_up)
+    provider = api.provider([Stall(after=after)])
+    with pytest.raises(Exception, match=r"timed out"):
+        api.model(provider, timeout=0.5).invoke("hi")
+    provider.wait_until(lambda calls: calls[0].hung_up)
 
 
 @pytest.mark.parametrize("kind", ["json", "error", "html"])
 def test_a_broken_answer_is_no_answer(api: Api, kind: Any) -> None:
-    with api.provider([Broken(kind)]) as provider, pytest.raises(Exception, match=r"."):
+    provider = api.provider([Broken(kind)])
+    with pytest.raises(Exception, match=r"."):
         api.model(provider).invoke("hi")
 
 
@@ -162,15 +168,15 @@ def test_a_slow_drip_still_arrives_whole(api: Api) -> None:
 
 
 def test_connections_are_refused_while_it_is_down(api: Api) -> None:
-    with api.provider(["up again"]) as provider:
-        with provider.down(), pytest.raises(api.errors.APIConnectionError):
-            api.model(provider).invoke("hi")
-        assert api.model(provider).invoke("hi").text == "up again"
+    provider = api.provider(["up again"])
+    with provider.down(), pytest.raises(api.errors.APIConnectionError):
+        api.model(provider).invoke("hi")
+    assert api.model(provider).invoke("hi").text == "up again"
 
 
 def test_faults_by_number_leave_the_script_alone_and_when_goes_by_what_is_said() -> None:
     with FakeAnthropic(["one", "two"], when={"Oslo": ["sunny"]}, faults={2: Status(503)}) as provider:
-        model = Api("anthropic", False).model(provider)
+        model = Api(provider, streaming=False).model(provider)
         assert model.invoke("first").text == "one"
         with pytest.raises(anthropic.InternalServerError):
             model.invoke("second")
@@ -189,7 +195,7 @@ def test_faults_by_number_leave_the_script_alone_and_when_goes_by_what_is_said()
 
 def test_a_script_may_be_a_function_of_the_call() -> None:
     with FakeOpenAI(lambda call: f"you said {call.last_text}") as provider:
-        model = Api("openai", False).model(provider)
+        model = Api(provider, streaming=False).model(provider)
         assert model.invoke("a").text == "you said a"
         assert model.invoke("b").text == "you said b"
 
@@ -206,7 +212,7 @@ def test_another_path_is_answered_with_what_there_is() -> None:
 
 async def test_an_abandoned_call_is_seen_as_hung_up() -> None:
     with FakeAnthropic([Stall()]) as provider:
-        task = asyncio.create_task(Api("anthropic", False).model(provider).ainvoke("hi"))
+        task = asyncio.create_task(Api(provider, streaming=False).model(provider).ainvoke("hi"))
         await asyncio.to_thread(provider.wait_until, lambda calls: len(calls) == 1)
         task.cancel()
         await asyncio.to_thread(provider.wait_until, lambda calls: calls[0].hung_up)

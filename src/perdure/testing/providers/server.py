@@ -48,9 +48,8 @@ class FakeProvider(Api, ABC):
         faults: Mapping[int, Answer] | None = None,
     ) -> None:
         """Raises TypeError for an item that is none."""
-        self._script = Script(script, when=when or {}, faults=faults or {})
         self._changed = threading.Condition()
-        self._calls: list[Call] = []
+        self.play(script, when=when, faults=faults)
         self._port = 0
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -65,6 +64,22 @@ class FakeProvider(Api, ABC):
         self.stop()
 
     # --- for tests
+
+    def play(
+        self,
+        script: Iterable[Item] | Callable[[Call], Item] = (),
+        *,
+        when: Mapping[str, Iterable[Item]] | None = None,
+        faults: Mapping[int, Answer] | None = None,
+    ) -> None:
+        """Begin anew, with another script and no calls: for a provider that several tests share.
+
+        Raises:
+            TypeError: an item is none.
+        """
+        with self._changed:
+            self._script = Script(script, when=when or {}, faults=faults or {})
+            self._calls: list[Call] = []
 
     @property
     def url(self) -> str:
@@ -184,11 +199,16 @@ class _Server(uvicorn.Server):
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening = threading.Event()
+        self._stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
         self._listening.set()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)  # the headers of each answer
+        await self._stopping.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -201,7 +221,7 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._close)
 
     def _close(self) -> None:
-        self.should_exit = True
+        self._stopping.set()
         # A client that waits for an answer would wait for ever.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
