@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
+    from perdure.contract.verdict import Verdict
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import current_effect, effect
     from perdure.graph.inline import run_graph
@@ -31,6 +32,7 @@ _HOME = {
     "effect": "perdure.graph.effect",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
+    "Verdict": "perdure.contract.verdict",
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
     "run_graph": "perdure.graph.inline",
@@ -46,6 +48,7 @@ __all__ = [
     "RunFailed",
     "RunHandle",
     "Saga",
+    "Verdict",
     "connect",
     "current_effect",
     "durable",

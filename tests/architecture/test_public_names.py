@@ -22,6 +22,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "RunFailed",
         "RunHandle",
         "Saga",
+        "Verdict",
         "connect",
         "current_effect",
         "durable",

@@ -123,7 +123,7 @@ class Exchange:
             await self._reset()
         if isinstance(answer, Stall):
             await self._hang()
-        if isinstance(answer, Broken):
+        if isinstance(answer, Broken) and answer.kind != "cut":
             cut = events[limit][: len(events[limit]) - 8] + "\n\n"
             await self._body(self._api.error_event(_OVERLOADED) if answer.kind == "error" else cut)
         await self._body("", more=False)

@@ -125,11 +125,11 @@ class Stall:
 class Broken:
     """An answer that is not what it should be, with a good status and a proper end.
 
-    "json": half of an event, or half of the body. "error": an error event in a stream that began well; without a stream, an
+    "json": half of an event, or half of the body. "cut": half of the events of a stream (without one, as "json"). "error": an error event in a stream that began well; without a stream, an
     error's body with the status 200. "html": a page, as from a proxy.
     """
 
-    kind: Literal["json", "error", "html"] = "json"
+    kind: Literal["json", "cut", "error", "html"] = "json"
     reply: Reply = field(default_factory=lambda: Reply("This text never comes to its end."))
 
 
