@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import current_effect, effect
     from perdure.graph.inline import run_graph
+    from perdure.graph.structured import structured
     from perdure.worker.plugin import PerdurePlugin
     from perdure.workflows.saga import Saga
 
@@ -36,6 +37,7 @@ _HOME = {
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
     "run_graph": "perdure.graph.inline",
+    "structured": "perdure.graph.structured",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "durable",
     "effect",
     "run_graph",
+    "structured",
 ]
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "InterruptUnknown",
     "ModelOutputError",
     "NodeFailed",
+    "OutputCallInvalid",
     "OutputEmpty",
     "OutputIncomplete",
     "OutputMalformed",
@@ -147,6 +148,12 @@ class ModelOutputError(PerdureError):
 
 class OutputEmpty(ModelOutputError):
     """Neither text nor tool calls. Asked again, a model may say something."""
+
+    retryable = True
+
+
+class OutputCallInvalid(ModelOutputError):
+    """Tool calls alone, with arguments that are not JSON. Asked again, a model may write them right."""
 
     retryable = True
 

@@ -15,7 +15,7 @@ from perdure.activities.failures import classify
 from perdure.testing.providers import Broken, FakeAnthropic, FakeOpenAI, Reply, Reset, Stall, Status, ToolCall
 
 # The clients keep their connections, and with them the event loop.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+one_loop = pytest.mark.asyncio(loop_scope="module")
 
 
 class Point(BaseModel):
@@ -73,6 +73,7 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Asked]:
         yield Asked(provider, streaming=bool(streamed))
 
 
+@one_loop
 async def test_answers_with_a_status(asked: Asked) -> None:
     kinds = {
         400: "bad_request",
@@ -92,11 +93,13 @@ async def test_answers_with_a_status(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("after", [None, 3])
+@one_loop
 async def test_broken_connections(asked: Asked, after: int | None) -> None:
     assert await asked.kinds(asked.model(), Reset(after=after)) == {"connection"}
     assert await asked.kinds(asked.model(timeout=0.3), Stall(after=after)) == {"timeout"}
 
 
+@one_loop
 async def test_answers_that_are_not_the_apis(asked: Asked) -> None:
     assert await asked.kinds(asked.model(), Broken("json")) == {"malformed_output"}
     assert await asked.kinds(asked.model(), Broken("html")) == {"malformed_output"}
@@ -105,6 +108,7 @@ async def test_answers_that_are_not_the_apis(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
+@one_loop
 async def test_answers_that_do_not_fit_a_schema(asked: Asked, method: Any) -> None:
     structured = asked.model().with_structured_output(Point, method=method)
     for text in ('{"x": 1, "y": "no"}', '{"x": 1}', '{"x": 1, "y": -1}', '{"x": 1, '):
@@ -115,6 +119,7 @@ async def test_answers_that_do_not_fit_a_schema(asked: Asked, method: Any) -> No
 
 
 @pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+@one_loop
 async def test_answers_that_are_no_json(asked: Asked, method: Any) -> None:
     structured = asked.model().with_structured_output(Point, method=method)
     assert await asked.kinds(structured, Reply("I would rather not")) == {"malformed_output"}

@@ -28,6 +28,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "durable",
         "effect",
         "run_graph",
+        "structured",
     ]
     for name in perdure.__all__:
         assert getattr(perdure, name) is not None
