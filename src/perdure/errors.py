@@ -39,6 +39,7 @@ __all__ = [
     "TaskNotFound",
     "TaskNotTaken",
     "ThreadNotFound",
+    "ToolCallsInvalid",
 ]
 
 
@@ -174,6 +175,10 @@ class OutputRefused(ModelOutputError):
 
 class OutputMalformed(ModelOutputError):
     """The answer is not what was asked for, nor were its repairs. It was asked again as often as was declared."""
+
+
+class ToolCallsInvalid(ModelOutputError):
+    """The model went on calling tools that there are not, or with arguments that do not fit, however often it was told."""
 
 
 class RemoteError(PerdureError):

@@ -91,7 +91,7 @@ TYPE_KINDS: Final = _index({
     "database": "sqlite3.OperationalError psycopg.OperationalError psycopg2.OperationalError",
     "malformed_output": """json.JSONDecodeError requests.JSONDecodeError
         langchain_core.OutputParserException langchain.StructuredOutputError *.APIResponseValidationError
-        perdure.OutputMalformed perdure.OutputEmpty perdure.OutputCallInvalid""",
+        perdure.OutputMalformed perdure.ToolCallsInvalid perdure.OutputEmpty perdure.OutputCallInvalid""",
     "auth": """langchain_core.ModelAuthenticationError langchain_core.ModelPermissionDeniedError
         openai.OpenAIError anthropic.CredentialsError botocore.NoCredentialsError
         google.DefaultCredentialsError""",

@@ -18,6 +18,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
+from langgraph.prebuilt import ToolNode
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -44,6 +45,7 @@ from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
+from perdure.activities.tool_rounds import check_rounds
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
@@ -134,6 +136,8 @@ class NodeActivities:
                 scope.config = merge_configs(scope.config, {"callbacks": handlers})
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                if isinstance(body.node.bound, ToolNode):
+                    check_rounds(given, outcome)
                 # For whoever reads the history.
                 told = {"outputs": outputs.notes, "failures": heartbeats.failures}
                 outcome |= {name: kinds for name, kinds in told.items() if kinds}
