@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo demo-purchase test chaos check format lint types imports differential check-langgraph compat lock clean
+.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential check-langgraph compat lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
 	@echo "make demo-purchase   watch a shipment fail and the money come back (≤ 60 s, no API key)"
+	@echo "make demo-faults     watch an agent finish while its model provider fails every third call (≤ 60 s, no API key)"
 	@echo "make test     run the whole test suite"
 	@echo "make chaos    crash the examples at every event (some 10 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
@@ -33,6 +34,9 @@ demo: install
 
 demo-purchase: install
 	@PYTHONPATH=examples $(BIN)/python -m purchase.demo $(ARGS)
+
+demo-faults: install
+	@PYTHONPATH=examples $(BIN)/python -m faults.demo $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure.client import PerdureClient, RunHandle, connect
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
+    from perdure.contract.verdict import Verdict
     from perdure.errors import PerdureError, RunCancelled, RunFailed
     from perdure.graph.effect import commit_effects, current_effect, effect
     from perdure.graph.inline import run_graph
+    from perdure.graph.structured import structured
     from perdure.worker.plugin import PerdurePlugin
     from perdure.workflows.saga import Saga
 
@@ -31,10 +33,12 @@ _HOME = {
     "effect": "perdure.graph.effect",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
+    "Verdict": "perdure.contract.verdict",
     "commit_effects": "perdure.graph.effect",
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
     "run_graph": "perdure.graph.inline",
+    "structured": "perdure.graph.structured",
 }
 
 __all__ = [
@@ -47,12 +51,14 @@ __all__ = [
     "RunFailed",
     "RunHandle",
     "Saga",
+    "Verdict",
     "commit_effects",
     "connect",
     "current_effect",
     "durable",
     "effect",
     "run_graph",
+    "structured",
 ]
 
 

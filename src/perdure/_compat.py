@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 import uuid
 from collections import deque
@@ -114,7 +115,9 @@ __all__ = [
     "graph_ids",
     "install",
     "is_activity",
+    "reach_clients",
     "recast_checkpoint_ns",
+    "retry_in_temporal",
     "run_in_time",
     "set_config_context",
 ]
@@ -231,6 +234,38 @@ def install() -> None:
     """Put the replacements in place. Any number of calls have the effect of one."""
     for (owner, name), value in REPLACED.items():
         setattr(owner, name, value)
+
+
+_SDK_OPTIONS = {"anthropic._models": "FinalRequestOptions", "openai._models": "FinalRequestOptions"}
+"""Where the provider SDKs decide how often they send a request again."""
+
+_in_temporal: ContextVar[bool] = ContextVar("perdure_retry_in_temporal", default=False)
+
+
+def retry_in_temporal() -> None:
+    """From here on, in this context, provider clients send each request once; whatever they were made with is left alone.
+
+    Reaches the SDKs that are imported by now; `reach_clients` those that were imported since.
+    """
+    _in_temporal.set(True)
+    reach_clients()
+
+
+def reach_clients() -> None:
+    """Have the provider SDKs that are imported ask whose the retries are. Any number of calls have the effect of one."""
+    for module, name in _SDK_OPTIONS.items():
+        options: Any = getattr(sys.modules.get(module), name, None)
+        original = getattr(options, "get_max_retries", None)
+        if original is not None and not hasattr(original, "perdure_original"):
+            options.get_max_retries = _once(original)
+
+
+def _once(original: Callable[..., int]) -> Callable[..., int]:
+    def get_max_retries(self: Any, max_retries: int) -> int:
+        return 0 if _in_temporal.get() else original(self, max_retries)
+
+    get_max_retries.perdure_original = original  # pyright: ignore[reportFunctionMemberAccess]
+    return get_max_retries
 
 
 async def run_in_time(

@@ -1,7 +1,7 @@
 """Heartbeats of an attempt, and the memory that they leave for the next one.
 
 Side: activities. A heartbeat says that the attempt is alive; it also carries the checkpoints of graphs and tasks that the
-node runs by itself, so that another attempt, in another process, goes on from there.
+node runs by itself, so that another attempt, in another process, goes on from there, and the kinds of the failures so far.
 
 Not guaranteed: that the last second is in it; and a memory over `_MOST_BYTES` is not sent.
 """
@@ -26,10 +26,13 @@ _MOST_BYTES = 500_000
 
 
 class Heartbeats:
-    """`memory` gives the checkpoints that the next attempt should have."""
+    """`memory` gives the checkpoints that the next attempt should have; `failures` are the kinds of this call's failed
+    attempts, as `kind_of` names them (an attempt whose worker died is not among them)."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind_of: Callable[[BaseException], str] | None = None) -> None:
         self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
+        self.failures = _earlier_failures()
+        self._kind_of = kind_of
 
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
@@ -38,7 +41,9 @@ class Heartbeats:
         task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
         try:
             yield
-        except Exception:
+        except Exception as error:
+            if self._kind_of is not None:
+                self.failures.append(self._kind_of(error))
             self._send()
             raise
         finally:
@@ -56,10 +61,18 @@ class Heartbeats:
             small = not memory or len(activity.payload_converter().to_payload(memory).data) <= _MOST_BYTES
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
-        if memory and small:
-            activity.heartbeat(memory)
+        kept = memory if memory and small else None
+        if self.failures:
+            activity.heartbeat(kept, self.failures)
+        elif kept:
+            activity.heartbeat(kept)
         else:
             activity.heartbeat()
+
+
+def _earlier_failures() -> list[str]:
+    details = activity.info().heartbeat_details
+    return list(details[1]) if len(details) > 1 else []
 
 
 def remembered(given: NodeInput) -> NodeInput:

@@ -18,22 +18,34 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
+from langgraph.prebuilt import ToolNode
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from perdure._compat import NS_END, ParentCommand, Pregel, PregelNode, run_in_time, set_config_context
+from perdure._compat import (
+    NS_END,
+    ParentCommand,
+    Pregel,
+    PregelNode,
+    retry_in_temporal,
+    run_in_time,
+    set_config_context,
+)
 from perdure.activities.asking import Questions
 from perdure.activities.cache import NodeCache
 from perdure.activities.effect_calls import EffectCalls
-from perdure.activities.failure import node_failure
+from perdure.activities.failure import judge, node_failure
 from perdure.activities.heartbeat import Heartbeats, remembered
 from perdure.activities.lending import Lending
+from perdure.activities.model_outputs import ModelOutputs
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import NodeInputs
+from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
+from perdure.activities.tool_rounds import check_rounds
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.task import TaskCall
@@ -73,7 +85,9 @@ class NodeActivities:
         notices: TaskNotices,
         lending: Lending,
         effects: EffectIndex,
+        settings: ActivitySettings,
     ) -> None:
+        self.settings = settings
         self._registry = registry
         self._effects = effects
         self._questions = Questions()
@@ -98,7 +112,10 @@ class NodeActivities:
         """
         body = router = effects = None
         mail = TaskMail(self._notices, self._lending, self._questions)
-        heartbeats = Heartbeats()
+        own = self.settings.classify
+        heartbeats = Heartbeats(lambda error: judge(error, own).kind)
+        if not self.settings.client_retries:
+            retry_in_temporal()
         try:
             async with heartbeats.beating(), mail.open():
                 root = self._registry.graph(call.graph)
@@ -115,10 +132,16 @@ class NodeActivities:
                     return cached
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
-                if self._effects:
-                    scope.config = merge_configs(scope.config, {"callbacks": [effects.tool_calls]})
+                outputs = ModelOutputs.of(body.node, self.settings.model_output)
+                handlers: list[Any] = [outputs, *([effects.tool_calls] if self._effects else [])]
+                scope.config = merge_configs(scope.config, {"callbacks": handlers})
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                if isinstance(body.node.bound, ToolNode):
+                    check_rounds(given, outcome)
+                # For whoever reads the history.
+                told = {"outputs": outputs.notes, "failures": heartbeats.failures}
+                outcome |= {name: kinds for name, kinds in told.items() if kinds}
                 if effects.committed:
                     outcome["commit"] = True
                 return outcome, await cache.put(outcome, _encode(outcome, call))
@@ -130,6 +153,8 @@ class NodeActivities:
                 graph=body.graph if body else None,
                 node=body.node if body else None,
                 settled=settled,
+                own=own,
+                failures=heartbeats.failures,
             ) from error
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:

@@ -36,7 +36,10 @@ from perdure.activities.effects import EffectActivities
 from perdure.activities.lending import Lending
 from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
+from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.contract.policy import ModelOutput
+from perdure.contract.verdict import Classify
 from perdure.errors import ConfigError
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
@@ -94,6 +97,10 @@ class PerdurePlugin(SimplePlugin):
             `external_storage` wins.
         store: the LangGraph store of graphs that have none: "sqlite:///folder/store.db", "postgresql://...", "none",
             with more options as a `StoreSetting`, or a store of your own; default: the environment variable `PERDURE_STORE`.
+        classify: your own part of the table of failures (docs/retries.md): a function from an exception to a
+            `perdure.Verdict`, or `None` for what it does not know.
+        model_output: what nodes do with a model's answer that is empty, cut off or refused, see `durable`.
+        client_retries: let the clients of model providers retry by themselves, too; Temporal cannot see it.
     """
 
     def __init__(
@@ -105,6 +112,9 @@ class PerdurePlugin(SimplePlugin):
         live_inputs: int = 1000,
         payloads: str | ExternalStorage | None = None,
         store: str | StoreSetting | BaseStore | None = None,
+        classify: Classify | None = None,
+        model_output: ModelOutput = "any",
+        client_retries: bool = False,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -117,7 +127,13 @@ class PerdurePlugin(SimplePlugin):
         self._lending = Lending()
         index = EffectIndex((self.registry.graph(name) for name in self.registry), effects)
         nodes = NodeActivities(
-            self.registry, inputs, self._store, notices=notices, lending=self._lending, effects=index
+            self.registry,
+            inputs,
+            self._store,
+            notices=notices,
+            lending=self._lending,
+            effects=index,
+            settings=ActivitySettings(classify, model_output, client_retries),
         )
         hosted = len(self.registry) > 0
         super().__init__(
