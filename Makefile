@@ -69,7 +69,7 @@ compat: install
 
 lock: install
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev-server --extra s3 --extra postgres --group dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .perdure .pytest_cache .ruff_cache

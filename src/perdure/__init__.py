@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perdure.activities.fallback import fallback
     from perdure.client import PerdureClient, RunHandle, connect
+    from perdure.contract.budget import Budget
+    from perdure.contract.limits import FOR_EVER, RateLimit, RunLimits
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
     from perdure.contract.verdict import Verdict
     from perdure.errors import PerdureError, RunCancelled, RunFailed
@@ -22,15 +25,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "FOR_EVER": "perdure.contract.limits",
+    "Budget": "perdure.contract.budget",
     "LLM_RETRY": "perdure.contract.policy",
     "PerdureClient": "perdure.client",
     "PerdureError": "perdure.errors",
     "PerdurePlugin": "perdure.worker.plugin",
+    "RateLimit": "perdure.contract.limits",
     "RunCancelled": "perdure.errors",
     "RunFailed": "perdure.errors",
     "RunHandle": "perdure.client",
+    "RunLimits": "perdure.contract.limits",
     "current_effect": "perdure.graph.effect",
     "effect": "perdure.graph.effect",
+    "fallback": "perdure.activities.fallback",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
     "Verdict": "perdure.contract.verdict",
@@ -42,14 +50,18 @@ _HOME = {
 }
 
 __all__ = [
+    "FOR_EVER",
     "LLM_RETRY",
     "TOOL_RETRY",
+    "Budget",
     "PerdureClient",
     "PerdureError",
     "PerdurePlugin",
+    "RateLimit",
     "RunCancelled",
     "RunFailed",
     "RunHandle",
+    "RunLimits",
     "Saga",
     "Verdict",
     "commit_effects",
@@ -57,6 +69,7 @@ __all__ = [
     "current_effect",
     "durable",
     "effect",
+    "fallback",
     "run_graph",
     "structured",
 ]

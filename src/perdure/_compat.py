@@ -1,17 +1,17 @@
 """Every private symbol of LangGraph, LangChain and Temporal that Perdure uses, and the few that it replaces.
 
-Nothing else in the project names a private upstream symbol. `tests/test_compat.py` pins each one, so that an upstream
+Nothing else in the project names a private upstream symbol, but for `_compat_models.py` those of chat models. `tests/test_compat.py` pins each one, so that an upstream
 release which moves one fails there, with the name, and not in somebody's run.
 
-Replacements (`install`) are for graphs that run inside a workflow. Each replacement looks at `graph_ids`: where it is
-unset (everywhere but in such a graph) the original is called, so a plain LangGraph run in the same process is untouched.
+Replacements (`install`) are for graphs that run inside a workflow, and for the model calls of an attempt of a node. Each
+looks at `graph_ids` or `model_caller`: where that is unset (everywhere else) the original is called, so a plain LangGraph
+run in the same process is untouched.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 import uuid
 from collections import deque
@@ -69,6 +69,8 @@ from langgraph.types import PregelExecutableTask, TimeoutPolicy
 from temporalio.client import WorkflowHandle
 from temporalio.converter import DataConverter
 
+from perdure._compat_models import MODELS_REPLACED
+
 __all__ = [
     "ACTIVITY_MARK",
     "CONF",
@@ -115,9 +117,7 @@ __all__ = [
     "graph_ids",
     "install",
     "is_activity",
-    "reach_clients",
     "recast_checkpoint_ns",
-    "retry_in_temporal",
     "run_in_time",
     "set_config_context",
 ]
@@ -216,8 +216,9 @@ REPLACED: Mapping[tuple[Any, str], Any] = {
     (_pregel_retry, "time"): _ModuleWith(time, {"monotonic": _monotonic, "time": _time}),
     (_pregel_runner, "asyncio"): _ModuleWith(asyncio, {"wait": _wait}),
     (_pregel_executor.BackgroundExecutor, "__init__"): _executor_init,
+    **MODELS_REPLACED,
 }
-"""Where LangGraph itself is not deterministic, and what stands there instead."""
+"""Where LangGraph itself is not deterministic, where LangChain calls a chat model, and what stands there instead."""
 
 
 def is_activity(function: Any) -> bool:
@@ -234,38 +235,6 @@ def install() -> None:
     """Put the replacements in place. Any number of calls have the effect of one."""
     for (owner, name), value in REPLACED.items():
         setattr(owner, name, value)
-
-
-_SDK_OPTIONS = {"anthropic._models": "FinalRequestOptions", "openai._models": "FinalRequestOptions"}
-"""Where the provider SDKs decide how often they send a request again."""
-
-_in_temporal: ContextVar[bool] = ContextVar("perdure_retry_in_temporal", default=False)
-
-
-def retry_in_temporal() -> None:
-    """From here on, in this context, provider clients send each request once; whatever they were made with is left alone.
-
-    Reaches the SDKs that are imported by now; `reach_clients` those that were imported since.
-    """
-    _in_temporal.set(True)
-    reach_clients()
-
-
-def reach_clients() -> None:
-    """Have the provider SDKs that are imported ask whose the retries are. Any number of calls have the effect of one."""
-    for module, name in _SDK_OPTIONS.items():
-        options: Any = getattr(sys.modules.get(module), name, None)
-        original = getattr(options, "get_max_retries", None)
-        if original is not None and not hasattr(original, "perdure_original"):
-            options.get_max_retries = _once(original)
-
-
-def _once(original: Callable[..., int]) -> Callable[..., int]:
-    def get_max_retries(self: Any, max_retries: int) -> int:
-        return 0 if _in_temporal.get() else original(self, max_retries)
-
-    get_max_retries.perdure_original = original  # pyright: ignore[reportFunctionMemberAccess]
-    return get_max_retries
 
 
 async def run_in_time(

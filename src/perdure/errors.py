@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "ApprovalExpired",
+    "BudgetExhausted",
     "CompensationIncomplete",
     "ConfigError",
     "EffectConflict",
@@ -33,6 +35,7 @@ __all__ = [
     "PerdureError",
     "RemoteError",
     "RunCancelled",
+    "RunExpired",
     "RunFailed",
     "ServerUnreachable",
     "StateUpdateRefused",
@@ -103,6 +106,42 @@ class EffectInDoubt(PerdureError):
 
 class EffectConflict(PerdureError):
     """An effect was called again with other arguments than before an interruption. A retry has the same."""
+
+
+class ApprovalExpired(PerdureError):
+    """Nobody has answered what a run asked within the time that approvals have. The run would ask the same again."""
+
+
+class RunExpired(PerdureError):
+    """A run did not end before its deadline. There is no more time for a retry."""
+
+
+class BudgetExhausted(PerdureError):
+    """A run, or its thread, has used what it may. A retry would have no more.
+
+    Attributes:
+        limit: "tokens", "money", "model_calls", "tool_calls", "wall_time" or "identical_calls".
+        of: whose budget: "run" or "thread".
+        used, allowed: numbers; US dollars, seconds.
+        what: the tool that was called again and again.
+        answers: what models had answered in the node call that was stopped.
+    """
+
+    def __init__(self, *, limit: str, of: str, used: float = 0, allowed: float = 0, what: str = "") -> None:
+        self.limit = limit
+        self.of = of
+        self.used = used
+        self.allowed = allowed
+        self.what = what
+        self.answers: list[list[str]] = []
+        counts = f"{what} {allowed} times" if what else f"{used:,.10g} of {allowed:,.10g}"
+        super().__init__(f"The budget of the {of} is used up: {limit}, {counts}.")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain data."""
+        facts = {"limit": self.limit, "of": self.of, "used": self.used, "allowed": self.allowed}
+        return {**facts, "what": self.what} if self.what else facts
 
 
 class CompensationIncomplete(PerdureError):

@@ -13,14 +13,18 @@ import perdure.testing.providers
 
 def test_the_roots_names_are_frozen_and_load() -> None:
     assert perdure.__all__ == [
+        "FOR_EVER",
         "LLM_RETRY",
         "TOOL_RETRY",
+        "Budget",
         "PerdureClient",
         "PerdureError",
         "PerdurePlugin",
+        "RateLimit",
         "RunCancelled",
         "RunFailed",
         "RunHandle",
+        "RunLimits",
         "Saga",
         "Verdict",
         "commit_effects",
@@ -28,6 +32,7 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "current_effect",
         "durable",
         "effect",
+        "fallback",
         "run_graph",
         "structured",
     ]

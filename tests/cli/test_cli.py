@@ -78,7 +78,7 @@ def test_with_several_waiting_an_id_is_needed(cli: Cli) -> None:
     unclear = cli("approve", "many-1")
     assert unclear.code == 2
     assert unclear.err.splitlines()[-1] == "error: 2 interrupts wait in thread 'many-1': give the id of one"
-    ids = dict(re.findall(r"\? (\w+) asks +(\w{32})", unclear.err))
+    ids = dict(re.findall(r"\? (\w+) asks .*?(\w{32})", unclear.err))
     unknown = cli("approve", "many-1", "0" * 32)
     assert (unknown.code, "no interrupt" in unknown.error) == (2, True)
     assert cli("approve", "many-1", ids["wait"], "--answer", "yes").code == 0
@@ -115,6 +115,16 @@ def test_cancel_ends_a_run(cli: Cli) -> None:
     again = cli("cancel", "cancel-1")
     assert (again.code, "has ended already (cancelled)" in again.error) == (2, True)
     assert "cancel-1" in cli("list", "--status", "cancelled").out
+
+
+def test_a_run_may_have_a_deadline_and_a_budget(cli: Cli) -> None:
+    refused = cli("run", "plain", '{"text": "hello"}', "--budget", '{"tokens": -1}')
+    assert (refused.code, "must be a whole number above zero, not -1" in refused.error) == (2, True)
+    limits = ["--deadline", "0.5", "--budget", '{"tokens": 5000, "wall_time_seconds": 60}']
+    cli("run", "asking", '{"text": "hello"}', "--thread", "late-1", *limits)
+    attached = cli("attach", "late-1")
+    assert (attached.code, "did not end within 0:00:00.5" in attached.err) == (1, True)
+    assert cli("show", "late-1", "--json").json()["usage"]["run"]["model_calls"] == 0
 
 
 def test_a_kept_thread_goes_on_from_its_state(cli: Cli) -> None:

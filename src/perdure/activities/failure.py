@@ -68,15 +68,17 @@ def node_failure(
     settled: bool = False,
     own: Classify | None = None,
     failures: Sequence[str] = (),
+    used: dict[str, Any] | None = None,
 ) -> ApplicationError:
-    """The failure of one attempt. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
-    says that the error is a task's whose own retries are used up: only a declared policy makes the node try again.
-    `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among them."""
+    """The failure of one attempt, which `used` so much. `graph` and `node` are `None` when the attempt failed before they were
+    found; `settled` says that the error is a task's whose own retries are used up: only a declared policy makes the node try
+    again. `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among
+    them."""
     verdict = judge(error, own)
     decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled, failures=failures)
     text = describe(error)
     name = type(error).__name__
-    details = {
+    details: dict[str, Any] = {
         "node": "/".join(call.path),
         "kind": verdict.kind,
         "attempts": activity.info().attempt,
@@ -85,6 +87,8 @@ def node_failure(
     }
     if output := _output(error):
         details["output"] = output
+    if used:
+        details["usage"] = used
     return ApplicationError(
         text.removeprefix(f"{name}: "),
         details,

@@ -1,9 +1,11 @@
 """Heartbeats of an attempt, and the memory that they leave for the next one.
 
 Side: activities. A heartbeat says that the attempt is alive; it also carries the checkpoints of graphs and tasks that the
-node runs by itself, so that another attempt, in another process, goes on from there, and the kinds of the failures so far.
+node runs by itself, the answers of its models, what it used and the kinds of its failures, so that another attempt, in another
+process, goes on from there.
 
-Not guaranteed: that the last second is in it; and a memory over `_MOST_BYTES` is not sent.
+Guaranteed: `save` comes back when the server has the memory, or after `_SAVE_TIMEOUT`. Not guaranteed: that the last second
+is in it otherwise; and checkpoints over `_MOST_BYTES` are not sent.
 """
 
 from __future__ import annotations
@@ -12,27 +14,47 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.service import RPCError
 
 from perdure._compat import CONF, CONFIG_KEY_RESUMING
-from perdure.contract.node import NodeInput
+from perdure.activities.failures import classify
+from perdure.activities.journal import Journal
+from perdure.activities.meter import Meter
+from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
+from perdure.contract.usage import usage_from
 from perdure.errors import PayloadError
 
 __all__ = ["Heartbeats", "remembered"]
 
 _MOST_BYTES = 500_000
+_SAVE_TIMEOUT = timedelta(seconds=2)
+# Another failure may be over what a model has said, and then it must be asked again.
+_OUTSIDE = frozenset({
+    "rate_limited", "overloaded", "timeout", "conflict", "server_error", "connection", "database", "mail_deferred",
+})  # fmt: skip
 
 
 class Heartbeats:
-    """`memory` gives the checkpoints that the next attempt should have; `failures` are the kinds of this call's failed
-    attempts, as `kind_of` names them (an attempt whose worker died is not among them)."""
+    """`memory` gives the checkpoints that the next attempt should have. `journal`, `meter` and `failures` (the kinds of this
+    call's failed attempts, as `kind_of` names them; not those whose worker died) go on from what the attempts before this one
+    have left."""
 
-    def __init__(self, kind_of: Callable[[BaseException], str] | None = None) -> None:
+    def __init__(
+        self, call: NodeCall | None = None, *, kind_of: Callable[[BaseException], str] | None = None
+    ) -> None:
         self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
-        self.failures = _earlier_failures()
-        self._kind_of = kind_of
+        left = _left()
+        self.failures: list[str] = list(left.get("failures", ()))
+        self._kind_of = kind_of or (lambda error: classify(error).kind)
+        self._given = call.answers if call else []
+        self.journal = Journal(left.get("answers", ()) if left else self._given)
+        self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
 
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
@@ -42,43 +64,57 @@ class Heartbeats:
         try:
             yield
         except Exception as error:
-            if self._kind_of is not None:
-                self.failures.append(self._kind_of(error))
-            self._send()
+            kind = self._kind_of(error)
+            self.failures.append(kind)
+            if self.meter.refused is None and kind not in _OUTSIDE:
+                self.journal.clear()
+            # Not every server keeps a heartbeat that comes shortly before a failure.
+            await self.save()
             raise
         finally:
             if task is not None:
                 task.cancel()
 
+    async def save(self) -> None:
+        """Have the server know the memory as it is now."""
+        details = self._details()
+        if not details:
+            activity.heartbeat()
+            return
+        # This first: whatever of it waits to be sent would be older.
+        activity.heartbeat(*details)
+        handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+        try:
+            await handle.heartbeat(*details, rpc_timeout=_SAVE_TIMEOUT)
+        except (RPCError, AsyncActivityCancelledError):
+            pass  # the heartbeats tell again; a cancellation comes by them, too
+
     async def _beat(self, seconds: float) -> None:
         while True:
-            self._send()
+            activity.heartbeat(*self._details())
             await asyncio.sleep(seconds)
 
-    def _send(self) -> None:
+    def _details(self) -> list[Any]:
         memory = list(self.memory())
         try:
             small = not memory or len(activity.payload_converter().to_payload(memory).data) <= _MOST_BYTES
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
-        kept = memory if memory and small else None
-        if self.failures:
-            activity.heartbeat(kept, self.failures)
-        elif kept:
-            activity.heartbeat(kept)
-        else:
-            activity.heartbeat()
+        left = {"answers": self.journal.entries, "usage": self.meter.usage.told(), "failures": self.failures}
+        if any(left.values()) or self._given:
+            return [memory if small else [], left]
+        return [memory] if memory and small else []
 
 
-def _earlier_failures() -> list[str]:
+def _left() -> dict[str, Any]:
     details = activity.info().heartbeat_details
-    return list(details[1]) if len(details) > 1 else []
+    return details[1] if len(details) > 1 and isinstance(details[1], dict) else {}
 
 
 def remembered(given: NodeInput) -> NodeInput:
     """The input with what an earlier attempt left behind, which then goes on instead of starting again."""
     details = activity.info().heartbeat_details
-    if not details or not isinstance(details[0], list):
+    if not details or not isinstance(details[0], list) or not details[0]:
         return given
     config = {**given.config, CONF: {**given.config[CONF], CONFIG_KEY_RESUMING: True}}
     return replace(given, nested=details[0], config=config)

@@ -14,7 +14,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from perdure._compat import PregelNode, reach_clients
+from perdure._compat import PregelNode
+from perdure._compat_models import reach_clients
 from perdure.contract.policy import METADATA_KEY, DurableOptions, ModelOutput
 from perdure.graph.model_output import output_problem
 

@@ -10,6 +10,7 @@ Temporal could not store. Not guaranteed: that a node runs once; an attempt whos
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -28,19 +29,23 @@ from perdure._compat import (
     ParentCommand,
     Pregel,
     PregelNode,
-    retry_in_temporal,
     run_in_time,
     set_config_context,
 )
+from perdure._compat_models import model_caller, retry_in_temporal
 from perdure.activities.asking import Questions
+from perdure.activities.breakers import Breakers, breakers
 from perdure.activities.cache import NodeCache
 from perdure.activities.effect_calls import EffectCalls
 from perdure.activities.failure import judge, node_failure
 from perdure.activities.heartbeat import Heartbeats, remembered
 from perdure.activities.lending import Lending
+from perdure.activities.meter import Meter
+from perdure.activities.model_calls import ModelCalls
 from perdure.activities.model_outputs import ModelOutputs
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import NodeInputs
+from perdure.activities.rate_limits import RateLimits
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
@@ -50,7 +55,8 @@ from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.task import TaskCall
 from perdure.contract.thread import SavedCheckpoint
-from perdure.errors import PayloadError, PayloadTooLarge
+from perdure.contract.usage import USED
+from perdure.errors import BudgetExhausted, PayloadError, PayloadTooLarge
 from perdure.graph.effect import effect_caller
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
@@ -60,6 +66,9 @@ from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
 
 __all__ = ["Body", "NodeActivities"]
+
+# Of answers that go along, through the history, with a question that a node asks.
+_MOST_ANSWERS_BYTES = 64_000
 
 
 @dataclass(frozen=True)
@@ -86,11 +95,14 @@ class NodeActivities:
         lending: Lending,
         effects: EffectIndex,
         settings: ActivitySettings,
+        rates: RateLimits | None = None,
     ) -> None:
         self.settings = settings
         self._registry = registry
         self._effects = effects
         self._questions = Questions()
+        self._breakers = Breakers()
+        self._rates = rates or RateLimits({})
         self._inputs = NodeInputs(inputs, self._questions)
         self._store = store
         self._notices = notices
@@ -113,7 +125,8 @@ class NodeActivities:
         body = router = effects = None
         mail = TaskMail(self._notices, self._lending, self._questions)
         own = self.settings.classify
-        heartbeats = Heartbeats(lambda error: judge(error, own).kind)
+        heartbeats = Heartbeats(call, kind_of=lambda error: judge(error, own).kind)
+        meter = heartbeats.meter
         if not self.settings.client_retries:
             retry_in_temporal()
         try:
@@ -126,6 +139,8 @@ class NodeActivities:
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects, in_node=not isinstance(call, TaskCall))
                 effect_caller.set(effects)
+                breakers.set(self._breakers)
+                model_caller.set(ModelCalls(heartbeats.journal, meter, self._rates, save=heartbeats.save))
                 scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
@@ -133,19 +148,29 @@ class NodeActivities:
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
                 outputs = ModelOutputs.of(body.node, self.settings.model_output)
-                handlers: list[Any] = [outputs, *([effects.tool_calls] if self._effects else [])]
+                handlers: list[Any] = [
+                    outputs,
+                    meter.tool_calls,
+                    *([effects.tool_calls] if self._effects else []),
+                ]
                 scope.config = merge_configs(scope.config, {"callbacks": handlers})
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                meter.check()
                 if isinstance(body.node.bound, ToolNode):
                     check_rounds(given, outcome)
-                # For whoever reads the history.
-                told = {"outputs": outputs.notes, "failures": heartbeats.failures}
-                outcome |= {name: kinds for name, kinds in told.items() if kinds}
-                if effects.committed:
-                    outcome["commit"] = True
-                return outcome, await cache.put(outcome, _encode(outcome, call))
+                if outcome.get("interrupts") and not isinstance(call, TaskCall):
+                    # What a person is asked about must not be another draft when they have said yes to it.
+                    outcome["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
+                outcome |= _notes(effects, outputs, heartbeats)
+                return outcome, _with_usage(
+                    outcome, call, meter, await cache.put(outcome, _encode(outcome, call))
+                )
         except Exception as error:
+            # Whatever the node has made of it.
+            error = meter.refused or error
+            if isinstance(error, BudgetExhausted):
+                error.answers = heartbeats.journal.entries
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
             raise node_failure(
                 error,
@@ -155,6 +180,7 @@ class NodeActivities:
                 settled=settled,
                 own=own,
                 failures=heartbeats.failures,
+                used=meter.usage.told(),
             ) from error
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
@@ -163,6 +189,21 @@ class NodeActivities:
         if key not in self._calling_tasks:
             self._calling_tasks[key] = needs_tasks(graph, node)
         return Body(graph, node, _whole_input, needs_graph=self._calling_tasks[key])
+
+
+def _notes(effects: EffectCalls, outputs: ModelOutputs, heartbeats: Heartbeats) -> dict[str, Any]:
+    """What else there is to tell: of the point of no return, and for whoever reads the history."""
+    told = {"commit": effects.committed, "outputs": outputs.notes, "failures": heartbeats.failures}
+    return {name: entry for name, entry in told.items() if entry}
+
+
+def _with_usage(outcome: dict[str, Any], call: NodeCall, meter: Meter, payload: Payload) -> Payload:
+    """Not in what is cached: it was used once."""
+    if used := meter.usage.told():
+        outcome["usage"] = used
+        payload = _encode(outcome, call)
+        payload.metadata[USED] = json.dumps(used).encode()
+    return payload
 
 
 def _whole_input(given: NodeInput) -> Any:

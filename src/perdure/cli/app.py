@@ -153,6 +153,8 @@ def run_graph(
             metavar="JSON", help="RunnableConfig: configurable, tags, metadata, ...", show_default=False
         ),
     ] = None,
+    budget: Annotated[str | None, typer.Option(metavar="JSON", help='Such as {"tokens": 50000}.')] = None,
+    deadline: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take in all.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it, print the thread's id, go.")] = False,
     no_input: NoInput = False,
     no_check: Annotated[
@@ -171,6 +173,8 @@ def run_graph(
         context=context_json,
         recursion_limit=recursion_limit,
         config=config_json,
+        budget=budget,
+        deadline=deadline,
         detach=detach,
         ask=not no_input,
         check=not no_check,
@@ -196,6 +200,9 @@ app.add_typer(threads)
 def worker(
     context: typer.Context,
     max_activities: Annotated[int, typer.Option(min=1, help="Node calls at a time.")] = 100,
+    per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Node calls a second, of all workers of the task queue.")
+    ] = None,
     graceful: Annotated[float, typer.Option(min=0, help="Seconds for node calls to end when stopped.")] = 10,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server at the start.")] = 300,
     reconcile: Annotated[
@@ -207,7 +214,12 @@ def worker(
     from perdure.cli.worker import WorkerOptions, work
 
     options = WorkerOptions(
-        max_activities=max_activities, graceful=graceful, wait=wait, reconcile=reconcile, tied=tied
+        max_activities=max_activities,
+        per_second=per_second,
+        graceful=graceful,
+        wait=wait,
+        reconcile=reconcile,
+        tied=tied,
     )
     finish(work(context.obj, options))
 

@@ -127,7 +127,10 @@ async def open_temporal(
 
 async def open_client(settings: Settings, project: Project | None) -> PerdureClient:
     """Raises ServerUnreachable when nothing answers."""
-    return PerdureClient(await open_temporal(settings, project), task_queue=settings.task_queue)
+    temporal = await open_temporal(settings, project)
+    return PerdureClient(
+        temporal, task_queue=settings.task_queue, limits=project.limits.runs if project else None
+    )
 
 
 async def pollers(client: PerdureClient) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Each check gives findings: ok, a hint (works, but) or wrong. A check that needs 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from perdure.activities.prices import missing_prices
+from perdure.activities.rate_limits import RATES_VARIABLE, RateLimits
 from perdure.cli.connection import find_project, open_client, pollers, target_of
 from perdure.cli.console import print_data, stdout
 from perdure.cli.settings import FAILED, OK, Settings
@@ -122,6 +125,12 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
         )
         return
     yield Finding("ok", "project", str(project.file))
+    if missing := missing_prices(project.limits.runs):
+        yield Finding("wrong", "budget", missing, "pip install 'perdure[prices]'")
+    try:
+        RateLimits(project.limits.rates, os.environ.get(RATES_VARIABLE))
+    except PerdureError as error:
+        yield Finding("wrong", "rate limits", str(error))
     for name in project.graphs:
         try:
             graph = (await project.aload(name))[name]

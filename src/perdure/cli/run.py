@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from perdure.contract.thread import PendingInterrupt
 from perdure.errors import ConfigError, InputInvalid, InterruptUnknown, PerdureError
 from perdure.graph.input import check_input
 from perdure.graph.project import Project
+from perdure.graph.project_limits import read_budget
 
 __all__ = ["RunOptions", "attach", "input_text", "json_of", "run"]
 
@@ -35,6 +37,8 @@ class RunOptions:
     context: str | None
     recursion_limit: int | None
     config: str | None
+    budget: str | None
+    deadline: float | None
     detach: bool
     ask: bool
     check: bool
@@ -64,6 +68,8 @@ async def run(settings: Settings, options: RunOptions) -> int:
         config=cast("dict[str, Any]", config),
         context=context,
         keep_open=options.keep,
+        budget=read_budget(json_of("--budget", options.budget), "--budget") if options.budget else None,
+        deadline=None if options.deadline is None else timedelta(seconds=options.deadline),
     )
     if options.detach:
         return _detached(client, handle, options, workers=workers)

@@ -113,12 +113,14 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
     running = description.status == WorkflowExecutionStatus.RUNNING
     closed_as = description.status.name.lower() if description.status else "unknown"
     status = thread_status(memo, description.typed_search_attributes) if running else _spelling(closed_as)
+    usage = state.usage if state is not None else None
     if as_json:
         values = None if state is None else state.values
         interrupts = state.interrupts if state else []
         facts = {"thread": thread, "graph": memo.get("graph"), "status": status, "problem": problem}
         print_data(
-            {**facts, "values": values, "interrupts": interrupts, "story": story.entries}, as_json=True
+            {**facts, "values": values, "interrupts": interrupts, "usage": usage, "story": story.entries},
+            as_json=True,
         )
         return OK
     console = stdout()
@@ -127,6 +129,8 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
     ended = description.close_time or datetime.now(UTC)
     started = f"{description.start_time.astimezone():%Y-%m-%d %H:%M:%S}"
     console.print(f"started {started}, {duration(ended - description.start_time)}", style="dim")
+    if usage and (used := _used(usage["run"])):
+        console.print(f"used {used}", style="dim")
     _print_story(console.print, story.entries)
     for item in state.interrupts if state else []:
         show_interrupt(console, item)
@@ -136,6 +140,17 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
         console.print()
         print_data(state.values, as_json=False)
     return OK
+
+
+def _used(usage: dict[str, Any]) -> str:
+    """In a line; empty when nothing was."""
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    parts = [f"{usage['model_calls']} model calls, {tokens:,} tokens"] if usage["model_calls"] else []
+    if usage["money"]:
+        unpriced = f" and {usage['unpriced_calls']} calls without a price" if usage["unpriced_calls"] else ""
+        parts.append(f"${usage['money']:.4f}{unpriced}")
+    parts += [f"{usage['tool_calls']} tool calls"] if usage["tool_calls"] else []
+    return ", ".join(parts)
 
 
 def _print_story(write: Any, entries: list[Step | Note]) -> None:

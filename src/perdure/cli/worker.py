@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
+from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.settings import OK, Reconcile, Settings
@@ -19,7 +20,7 @@ from perdure.cli.worker_log import log_to_stderr
 from perdure.client.client import PerdureClient
 from perdure.client.reconciler import Reconciler
 from perdure.devserver.directory import ServerDirectory
-from perdure.errors import ServerUnreachable
+from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
 from perdure.worker.plugin import PerdurePlugin
@@ -33,6 +34,7 @@ class WorkerOptions:
     """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes."""
 
     max_activities: int
+    per_second: float | None
     graceful: float
     wait: float
     reconcile: Reconcile
@@ -43,7 +45,11 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    plugin = PerdurePlugin(await project.aload(), store=await _store(project))
+    if missing := missing_prices(project.limits.runs):
+        raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
+    plugin = PerdurePlugin(
+        await project.aload(), store=await _store(project), rate_limits=project.limits.rates
+    )
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:
@@ -66,6 +72,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
             client,
             task_queue=settings.task_queue,
             max_concurrent_activities=options.max_activities,
+            max_activities_per_second=options.per_second,
             graceful=timedelta(seconds=options.graceful),
             on_ready=ready,
             stop=stop,

@@ -5,6 +5,7 @@ Side: client. Stateless: everything it tells comes from Temporal.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,14 +21,16 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateStage,
 )
-from temporalio.common import RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.contract import names
+from perdure.contract.budget import Budget
 from perdure.contract.effect import EffectEntry, OwedEffects
+from perdure.contract.limits import RunLimits, seconds_of
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import PerdureError
@@ -57,10 +60,13 @@ class ThreadInfo:
 
 
 class PerdureClient:
-    """Made by `perdure.connect()`. `temporal` is Temporal's own client."""
+    """Made by `perdure.connect()`. `temporal` is Temporal's own client; `limits` are those of runs that name none."""
 
-    def __init__(self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE) -> None:
+    def __init__(
+        self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE, limits: RunLimits | None = None
+    ) -> None:
         self.temporal = client
+        self.limits = limits or RunLimits()
         self.task_queue = task_queue
         self._searchable: bool | None = None
 
@@ -76,6 +82,10 @@ class PerdureClient:
         carry_every: int = DEFAULT_CARRY,
         keep_checkpoints: int = DEFAULT_KEEP,
         checkpoint_id: str | None = None,
+        budget: Budget | None = None,
+        thread_budget: Budget | None = None,
+        deadline: timedelta | None = None,
+        approval_timeout: timedelta | None = None,
     ) -> RunHandle:
         """Start a run.
 
@@ -91,17 +101,17 @@ class PerdureClient:
             keep_checkpoints: how many checkpoints `history` knows, and a run can fork from; at least 1.
             checkpoint_id: on an open thread, start from this earlier checkpoint instead of the latest. What happened since
                 is told by an `EffectsHappened` warning.
+            budget: what this run may use; default: the client's (`limits`), as for the next three.
+            thread_budget: what all runs of the thread together may use; counts when the thread is new.
+            deadline: a run that has not ended so long after the thread took it fails with `RunExpired`.
+            approval_timeout: how long a question waits that names no deadline; then the run fails with `ApprovalExpired`.
+                `FOR_EVER` for one that may wait for ever.
 
         Raises:
             ThreadBusy: when a one-shot thread of that id runs.
         """
-        request = RunRequest(
-            id=uuid.uuid4().hex,
-            input=input,
-            config=_run_config(config),
-            context=context,
-            checkpoint_id=checkpoint_id,
-        )
+        limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
+        request = _within(limits, input, config, context, checkpoint_id)
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -109,6 +119,7 @@ class PerdureClient:
             search=await self.has_search_attributes(),
             carry_every=carry_every,
             keep_checkpoints=keep_checkpoints,
+            thread_budget=limits.thread_budget,
         )
         if keep_open and thread_id and checkpoint_id:
             await warn_of_effects(self.temporal.get_workflow_handle(thread_id), checkpoint_id)
@@ -287,6 +298,7 @@ class PerdureClient:
                 id=thread_id,
                 task_queue=self.task_queue,
                 task_timeout=_TASK_TIMEOUT,
+                priority=_fair(thread_id),
                 memo={"graph": graph, "keep_open": keep_open},
                 static_summary=graph,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -306,6 +318,7 @@ class PerdureClient:
             id=workflow_id,
             task_queue=self.task_queue,
             task_timeout=_TASK_TIMEOUT,
+            priority=_fair(workflow_id),
             memo={"graph": start.graph, "keep_open": True},
             static_summary=start.graph,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -319,6 +332,27 @@ class PerdureClient:
         # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
         handle = self.temporal.get_workflow_handle(workflow_id)
         return RunHandle(handle, run_id=request.id, keep_open=True)
+
+
+def _fair(thread_id: str) -> Priority:
+    """Threads take turns in a backlog, where the server has fairness switched on; node calls inherit it."""
+    key = thread_id.encode()
+    return Priority(fairness_key=thread_id if len(key) <= 64 else hashlib.sha256(key).hexdigest())
+
+
+def _within(
+    limits: RunLimits, input: Any, config: Mapping[str, Any] | None, context: Any, checkpoint_id: str | None
+) -> RunRequest:
+    return RunRequest(
+        id=uuid.uuid4().hex,
+        input=input,
+        config=_run_config(config),
+        context=context,
+        checkpoint_id=checkpoint_id,
+        budget=limits.budget,
+        expires_in=seconds_of(limits.deadline),
+        approval_timeout=seconds_of(limits.approval_timeout),
+    )
 
 
 def _run_config(config: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from temporalio.service import RPCError
 
 from perdure.client.client import PerdureClient
 from perdure.contract import names
+from perdure.contract.limits import RunLimits
 from perdure.errors import ConfigError, ServerUnreachable
 from perdure.payloads import TypeRegistry, data_converter
 from perdure.storage.external import external_storage
@@ -38,6 +39,7 @@ async def connect(
     plugins: Sequence[temporalio.client.Plugin] = (),
     payloads: str | ExternalStorage | None = None,
     wait: timedelta | None = None,
+    limits: RunLimits | None = None,
 ) -> PerdureClient:
     """Connect to Temporal. What is not given here comes from Temporal's own environment configuration: `TEMPORAL_ADDRESS`,
     `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, or a profile in its TOML file.
@@ -53,6 +55,7 @@ async def connect(
         payloads: where large payloads are kept, the same as for the workers: "file:///folder", "s3://bucket/prefix",
             "none", or an `ExternalStorage`; default: what the plugin says, else `PERDURE_PAYLOADS`.
         wait: go on trying for this long while no server answers (a worker that starts before its server).
+        limits: of runs that name none of their own.
 
     Raises:
         ServerUnreachable: when nothing answers. ConfigError: when the configuration cannot be read.
@@ -66,7 +69,7 @@ async def connect(
         payloads=payloads,
         wait=wait,
     )
-    return PerdureClient(client, task_queue=task_queue)
+    return PerdureClient(client, task_queue=task_queue, limits=limits)
 
 
 async def connect_temporal(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from perdure.contract.budget import BudgetLeft
 from perdure.contract.thread import SavedCheckpoint
 
 __all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
@@ -16,7 +17,8 @@ __all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
 
 @dataclass(frozen=True)
 class NodeCall:
-    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]."""
+    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `left` is what it may use.
+    `answers` are those that its models gave before it asked a person something, or was stopped for want of budget."""
 
     graph: str
     path: list[str]
@@ -24,6 +26,8 @@ class NodeCall:
     call: str
     new: dict[str, str] = field(default_factory=dict[str, str])
     explicit_retry: bool = False
+    left: BudgetLeft | None = None
+    answers: list[list[str]] = field(default_factory=list[list[str]])
 
 
 @dataclass(frozen=True)

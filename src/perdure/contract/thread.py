@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from perdure.contract.budget import Budget, BudgetBook
 from perdure.contract.effect import EffectEntry, PlaceBook
 
 __all__ = [
@@ -40,6 +41,9 @@ class RunRequest:
 
     `config` holds what a user may set of LangChain's `RunnableConfig`: configurable, tags, metadata, recursion_limit,
     max_concurrency, run_name. `checkpoint_id` names an earlier checkpoint that the run starts from, instead of the latest.
+
+    `expires_in` are the seconds that it has from when the thread takes it, `expires_at` what that comes to (seconds since
+    the epoch, workflow time). `approval_timeout`: seconds after which a question that names no deadline fails the run.
     """
 
     id: str
@@ -47,6 +51,10 @@ class RunRequest:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     context: Any = None
     checkpoint_id: str | None = None
+    budget: Budget | None = None
+    expires_in: float | None = None
+    expires_at: float | None = None
+    approval_timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class PendingInterrupt:
     """An `interrupt()` that waits for its answer.
 
     `created_at` and `expires_at` are seconds since the epoch in workflow time; `expires_at` is `None` when the
-    interrupt named no deadline. `on_expiry` is the answer that the deadline gives in a human's place.
+    interrupt named no deadline and there is no default. `on_expiry` is the answer that the deadline gives in a human's place,
+    unless the run `fails` then.
     """
 
     id: str
@@ -80,6 +89,7 @@ class PendingInterrupt:
     created_at: float = 0.0
     expires_at: float | None = None
     on_expiry: Any = None
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,8 @@ class CarryOver:
     places: PlaceBook = field(default_factory=PlaceBook)
     stops: dict[str, int] = field(default_factory=dict[str, int])
     past_effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
+    budgets: BudgetBook | None = None
+    model_answers: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
 
 
 @dataclass(frozen=True)
@@ -138,13 +150,14 @@ class ThreadStart:
     carry_every: int = 0
     keep_checkpoints: int = DEFAULT_KEEP
     carry: CarryOver | None = None
+    thread_budget: Budget | None = None
 
 
 @dataclass(frozen=True)
 class ThreadState:
     """A thread as of now: channel values, the nodes that run next, and the interrupts that wait.
 
-    `values` is `None`, and `error` says so, where they are too large to send.
+    `values` is `None`, and `error` says so, where they are too large to send. `usage` tells of the "run" and the "thread".
     """
 
     graph: str
@@ -156,6 +169,7 @@ class ThreadState:
     step: int = 0
     error: str | None = None
     keep_open: bool = False
+    usage: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

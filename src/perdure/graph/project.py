@@ -1,7 +1,7 @@
 """A LangGraph project: what its `langgraph.json` says, and its graphs.
 
 Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Reads the keys
-`graphs`, `env`, `dependencies` and `store`; every other key (`python_version`, `auth`, `http`, ...) is other tools' business.
+`graphs`, `env`, `dependencies`, `store` and `perdure`; every other key (`python_version`, `auth`, `http`, ...) is other tools' business.
 
 | what the attribute is                                      | taken as                                        |
 |------------------------------------------------------------|-------------------------------------------------|
@@ -37,6 +37,7 @@ from langgraph.graph import StateGraph
 
 from perdure._compat import Pregel
 from perdure.errors import ConfigError, GraphLoadError, GraphNotFound
+from perdure.graph.project_limits import ProjectLimits, read_limits
 
 __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 
@@ -71,6 +72,7 @@ class Project:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     import_paths: tuple[Path, ...] = ()
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    limits: ProjectLimits = field(default_factory=ProjectLimits)
 
     @property
     def name(self) -> str:
@@ -146,6 +148,7 @@ def load_project(path: Path | None = None) -> Project:
         env=_env(data.get("env"), file),
         import_paths=_import_paths(data.get("dependencies"), file),
         store=_store(data.get("store"), file),
+        limits=read_limits(data.get("perdure"), f"{file}: 'perdure'"),
     )
 
 

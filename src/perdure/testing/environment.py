@@ -25,6 +25,7 @@ from perdure.client.client import PerdureClient
 from perdure.client.connect import connect_temporal
 from perdure.client.handle import RunHandle
 from perdure.contract import names
+from perdure.contract.limits import FOR_EVER, RunLimits
 from perdure.devserver import DevServer, find_test_server
 from perdure.storage.store import StoreSetting
 from perdure.worker.plugin import PerdurePlugin
@@ -45,7 +46,9 @@ class PerdureEnvironment:
         self.server = server
         self.plugin = plugin
         self.task_queue = task_queue
-        self.perdure = PerdureClient(server.client, task_queue=task_queue)
+        # Time that is skipped would be over for every question: in a test one must be named.
+        limits = RunLimits(approval_timeout=FOR_EVER)
+        self.perdure = PerdureClient(server.client, task_queue=task_queue, limits=limits)
         self._carry_every = carry_every
         # On the class `start` makes an environment, on an environment it starts a run: both read as what they do.
         self.start = self._start_run  # pyright: ignore[reportAttributeAccessIssue]

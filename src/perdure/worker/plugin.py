@@ -13,6 +13,7 @@ Without graphs it is what library mode needs: `await run_graph(...)` in your own
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -34,10 +35,12 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from perdure import _compat
 from perdure.activities.effects import EffectActivities
 from perdure.activities.lending import Lending
+from perdure.activities.rate_limits import RATES_VARIABLE, RateLimits
 from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.contract.limits import RateLimit
 from perdure.contract.policy import ModelOutput
 from perdure.contract.verdict import Classify
 from perdure.errors import ConfigError
@@ -64,6 +67,7 @@ _PASSED_THROUGH = (
     "perdure.graph",
     "perdure.payloads",
     "perdure._compat",
+    "perdure._compat_models",
     "langchain",
     "langchain_core",
     "langchain_protocol",
@@ -101,6 +105,9 @@ class PerdurePlugin(SimplePlugin):
             `perdure.Verdict`, or `None` for what it does not know.
         model_output: what nodes do with a model's answer that is empty, cut off or refused, see `durable`.
         client_retries: let the clients of model providers retry by themselves, too; Temporal cannot see it.
+        rate_limits: how often models may be called, by model name.
+        rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
+            `PERDURE_RATES`, else this worker's memory.
     """
 
     def __init__(
@@ -115,6 +122,8 @@ class PerdurePlugin(SimplePlugin):
         classify: Classify | None = None,
         model_output: ModelOutput = "any",
         client_retries: bool = False,
+        rate_limits: Mapping[str, RateLimit] | None = None,
+        rates: str | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -134,6 +143,7 @@ class PerdurePlugin(SimplePlugin):
             lending=self._lending,
             effects=index,
             settings=ActivitySettings(classify, model_output, client_retries),
+            rates=RateLimits(rate_limits or {}, rates or os.environ.get(RATES_VARIABLE)),
         )
         hosted = len(self.registry) > 0
         super().__init__(

@@ -40,6 +40,7 @@ async def run_worker(
     *,
     task_queue: str = names.DEFAULT_TASK_QUEUE,
     max_concurrent_activities: int = 100,
+    max_activities_per_second: float | None = None,
     max_cached_workflows: int = 500,
     threads: int = 64,
     graceful: timedelta = timedelta(seconds=10),
@@ -51,6 +52,8 @@ async def run_worker(
     Args:
         client: connected with the `PerdurePlugin` that has the graphs.
         max_concurrent_activities: how many node calls run here at a time.
+        max_activities_per_second: how many node calls begin a second on the task queue, by all its workers; the server keeps it,
+            with what the worker said that came last.
         max_cached_workflows: how many threads stay in memory between their steps; any other is replayed.
         threads: how many sync nodes run at a time.
         graceful: how long node calls that are under way may take to end.
@@ -68,6 +71,7 @@ async def run_worker(
         client,
         task_queue=task_queue,
         max_concurrent_activities=max_concurrent_activities,
+        max_task_queue_activities_per_second=max_activities_per_second,
         max_cached_workflows=max_cached_workflows,
         graceful_shutdown_timeout=graceful,
     )

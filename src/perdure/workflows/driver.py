@@ -21,6 +21,7 @@ from perdure.graph.channels import going_on
 from perdure.graph.inline import graph_scope
 from perdure.graph.limits import LIMIT_KEY, RecursionLimits, named_limit
 from perdure.graph.mirror import CALLER_KEY
+from perdure.workflows.budgets import Budgets
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.node_calls import NodeCalls
 from perdure.workflows.states import States
@@ -44,9 +45,12 @@ class RunDriver:
         continue_as_new: Callable[[RunRequest], NoReturn],
     ) -> None:
         self.limits = RecursionLimits(states.saver, _stops(start.carry))
+        book = start.carry.budgets if start.carry else None
+        self._budgets = Budgets(book, start.thread_budget, interrupts, set_status=set_status)
         self.calls = NodeCalls(
             start.graph,
             start.carry,
+            self._budgets,
             limits=self.limits,
             window=states.saver,
             on_result=self._after_call,
@@ -81,6 +85,10 @@ class RunDriver:
             GraphDrained: when it must go on in a new workflow run.
         """
         self.calls.run_id = request.id
+        self._budgets.begin(request)
+        self._interrupts.timeout = request.approval_timeout
+        if not resume:
+            self.calls.answers.clear()
         step_input: Any = None if resume else request.input
         fork = None if resume else request.checkpoint_id
         resume = resume and not self._interrupts.asking
@@ -93,7 +101,8 @@ class RunDriver:
                 if not self._interrupts.asking:
                     return result
             self._set_status("interrupted")
-            answers = await self._answers(request)
+            with self._budgets.waiting():
+                answers = await self._answers(request)
             step_input = None if answers is None else Command(resume=answers)
 
     async def update_state(self, update: StateUpdate, *, running: bool) -> str:

@@ -13,9 +13,10 @@ from langgraph.errors import GraphRecursionError
 from temporalio import exceptions
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
-from perdure.errors import NodeFailed, PerdureError
+from perdure.contract.usage import Usage, usage_from
+from perdure.errors import BudgetExhausted, NodeFailed, PerdureError
 
-__all__ = ["as_failure", "node_failed"]
+__all__ = ["as_failure", "failed_usage", "node_failed"]
 
 _REMEDY = {
     GraphRecursionError: "raise `recursion_limit` in the run's config, or check the graph for a cycle without an exit",
@@ -38,6 +39,8 @@ def as_failure(error: Exception, more: dict[str, Any] | None = None) -> FailureE
             "attempts": error.attempts,
             **{name: said for name in ("kind", "output") if (said := getattr(error, name))},
         }
+    elif isinstance(error, BudgetExhausted):
+        details |= error.facts
     elif not isinstance(error, PerdureError):
         message = f"{type(error).__name__}: {error}"
     for kind, remedy in _REMEDY.items():
@@ -69,6 +72,18 @@ def node_failed(path: str, error: ActivityError, *, timeout: timedelta, heartbea
         text = f"no answer within its {kind} limit of {limit}"
         return NodeFailed(node=path, cause_type="TimeoutError", cause=text, attempts=0, kind="timeout")
     return NodeFailed(node=path, cause_type=type(cause).__name__, cause=str(cause or error), attempts=0)
+
+
+def failed_usage(error: ActivityError) -> Usage:
+    """What the attempts of the failed activity had used, as far as they could tell."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        details: Any = cause.details[0] if cause.details else None
+        return usage_from(details.get("usage")) if isinstance(details, dict) else Usage()
+    if isinstance(cause, exceptions.TimeoutError) and len(cause.last_heartbeat_details) > 1:
+        left = cause.last_heartbeat_details[1]
+        return usage_from(left.get("usage")) if isinstance(left, dict) else Usage()
+    return Usage()
 
 
 def _raisable(error: Any) -> Exception | None:

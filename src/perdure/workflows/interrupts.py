@@ -3,8 +3,13 @@
 Side: workflow. A plain class: no server needed to test it.
 
 Rules: an answer names interrupts that wait now; each is answered once; a run goes on as soon as one answer is there
-(the other interrupts are raised again by LangGraph, with the same ids, and keep their deadlines). An interrupt whose
-value is a mapping with `expires_in` (seconds) is answered with its `on_expiry` when the time is over.
+(the other interrupts are raised again by LangGraph, with the same ids, and keep their deadlines).
+
+| the interrupt's value is               | when nobody answers                                                         |
+|----------------------------------------|-----------------------------------------------------------------------------|
+| a mapping with `expires_in` (seconds)  | its `on_expiry` is the answer, or `{"type": "expired"}`                     |
+| a mapping with `expires_in: None`      | it waits for ever                                                           |
+| anything else                          | after `timeout` the run fails: a graph could take an answer that it does not know for a yes |
 """
 
 from __future__ import annotations
@@ -12,12 +17,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from langgraph.types import Interrupt
+from temporalio import workflow
 
 from perdure.contract.thread import PendingInterrupt
-from perdure.errors import InterruptUnknown
+from perdure.errors import ApprovalExpired, InterruptUnknown
 
 __all__ = ["BREAKPOINT", "Interrupts"]
 
@@ -28,12 +35,14 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Interrupts:
-    """`asking` tells that the run has come to rest and cannot go on without an answer."""
+    """`asking` tells that the run has come to rest and cannot go on without an answer. `timeout`: seconds that a question has
+    which names no deadline."""
 
     def __init__(self, pending: list[PendingInterrupt], answers: dict[str, Any], *, asking: bool) -> None:
         self._pending = {item.id: item for item in pending}
         self._answers = dict(answers)
         self.asking = asking
+        self.timeout: float | None = None
 
     @property
     def pending(self) -> list[PendingInterrupt]:
@@ -55,14 +64,14 @@ class Interrupts:
         found: dict[str, PendingInterrupt] = {}
         for task in snapshot.tasks:
             for item in task.interrupts:
-                found[item.id] = self._pending.get(item.id) or _pending(item.id, item.value, task.name, now)
+                found[item.id] = self._pending.get(item.id) or self._new(item.id, item.value, task.name, now)
         for item in asked:
             if item.id not in found:
                 node = snapshot.next[0] if snapshot.next else ""
-                found[item.id] = self._pending.get(item.id) or _pending(item.id, item.value, node, now)
+                found[item.id] = self._pending.get(item.id) or self._new(item.id, item.value, node, now)
         if not found and snapshot.next:
             name = BREAKPOINT + str(snapshot.config["configurable"]["checkpoint_id"])
-            found[name] = _pending(name, {"breakpoint": list(snapshot.next)}, snapshot.next[0], now)
+            found[name] = self._new(name, {"breakpoint": list(snapshot.next)}, snapshot.next[0], now)
         self._pending = found
         self._answers = {key: value for key, value in self._answers.items() if key in found}
         self.asking = bool(found)
@@ -72,6 +81,27 @@ class Interrupts:
         self._pending = {item.id: replace(item, created_at=self._created(item)) for item in items}
         self._answers = {}
         self.asking = True
+
+    def pose(self, item: PendingInterrupt, now: float) -> None:
+        """One question of ours beside whatever else waits, while the run goes on elsewhere. Posed again it keeps its times."""
+        known = self._pending.get(item.id)
+        self._pending[item.id] = known or self._new(item.id, item.value, item.node, now)
+
+    async def answer_to(self, id: str) -> Any:
+        """The answer to a question that was posed; `None` when its time is over."""
+        until = self._pending[id].expires_at
+        timeout = None if until is None else timedelta(seconds=max(0.0, until - workflow.time()))
+        try:
+            await workflow.wait_condition(
+                lambda: id in self._answers, timeout=timeout, timeout_summary="deadline of the question"
+            )
+        except TimeoutError:
+            return None
+        return self._answers[id]
+
+    def drop(self, id: str) -> None:
+        self._pending.pop(id, None)
+        self._answers.pop(id, None)
 
     def clear(self) -> None:
         self._pending = {}
@@ -93,10 +123,18 @@ class Interrupts:
         return list(answers)
 
     def expire(self, now: float) -> None:
-        """Answer everything whose deadline has passed."""
+        """Answer everything whose deadline has passed.
+
+        Raises:
+            ApprovalExpired: when it is one without an answer for that.
+        """
         for item in self.waiting:
-            if item.expires_at is not None and item.expires_at <= now:
-                self._answers[item.id] = item.on_expiry
+            if item.expires_at is None or item.expires_at > now:
+                continue
+            if item.fails:
+                waited = timedelta(seconds=round(item.expires_at - item.created_at))
+                raise ApprovalExpired(f"nobody has answered what node {item.node!r} asked within {waited}")
+            self._answers[item.id] = item.on_expiry
 
     def next_deadline(self) -> float | None:
         """Seconds since the epoch of the earliest deadline among those that wait."""
@@ -111,6 +149,13 @@ class Interrupts:
         self._pending = {key: item for key, item in self._pending.items() if key not in answers}
         self.asking = False
         return {key: value for key, value in answers.items() if not key.startswith(BREAKPOINT)} or None
+
+    def _new(self, id: str, value: Any, node: str, now: float) -> PendingInterrupt:
+        if self.timeout is None or (isinstance(value, dict) and "expires_in" in value):
+            return _pending(id, value, node, now)
+        return PendingInterrupt(
+            id=id, value=value, node=node, created_at=now, expires_at=now + self.timeout, fails=True
+        )
 
     def _created(self, item: PendingInterrupt) -> float:
         known = self._pending.get(item.id)

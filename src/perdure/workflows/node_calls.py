@@ -38,12 +38,15 @@ from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.contract.usage import usage_from
+from perdure.errors import BudgetExhausted
 from perdure.graph.limits import LIMIT_KEY, RecursionLimits
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
+from perdure.workflows.budgets import Budgets
 from perdure.workflows.effects import Effects, Window
-from perdure.workflows.failure import node_failed
+from perdure.workflows.failure import failed_usage, node_failed
 from perdure.workflows.places import Places
 from perdure.workflows.sizes import payload_limit
 from perdure.workflows.task_calls import TaskCalls
@@ -70,12 +73,14 @@ class NodeCalls:
         self,
         graph: str,
         carry: CarryOver | None,
+        budgets: Budgets,
         *,
         limits: RecursionLimits,
         window: Window,
         on_result: Callable[[], None],
     ) -> None:
         carry = carry or CarryOver()
+        self.budgets = budgets
         self.limits = limits
         self.effects = Effects(carry.effects, window=window, past=carry.past_effects)
         self.places = Places(carry.places)
@@ -84,12 +89,14 @@ class NodeCalls:
         # By task namespace: what graphs that a node runs by itself need to go on after an interrupt. Without task ids: what
         # such a graph with a memory of its own remembers.
         self.nested: dict[str, list[SavedCheckpoint]] = dict(carry.nested)
+        # Likewise: what the models of a node had answered before it asked something; it is not asked of them again.
+        self.answers: dict[str, list[list[str]]] = dict(carry.model_answers)
         self._graph = graph
         self._on_result = on_result
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
         self._copies = Copies()
         self._seen: dict[str, Any] = {}
-        self.tasks = TaskCalls(self.effects, put=self._put_input, drop=self._drop_input)
+        self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
         self.count += 1
@@ -108,7 +115,8 @@ class NodeCalls:
         self.tasks.open(call, self._graph, proxy, _step(config), place, build)
         done = False
         try:
-            outcome = await self._schedule(proxy, call, input, config)
+            known = self.answers.pop(namespace, [])
+            outcome = await self._within_budget(proxy, call, self._news(input), _step(config), known)
             done = not outcome.get("interrupts")
         except (Exception, asyncio.CancelledError):
             # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
@@ -121,6 +129,8 @@ class NodeCalls:
         self._on_result()
         if done and outcome.get("commit"):
             self.effects.commit()
+        if answers := outcome.get("answers"):
+            self.answers[namespace] = answers
         if stopped := outcome.get("nested"):
             self.nested[namespace] = stopped
         memory: list[SavedCheckpoint] = outcome.get("memory", [])
@@ -155,11 +165,26 @@ class NodeCalls:
         self._drop_input(call)
         self.tasks.close(call)
 
+    async def _within_budget(
+        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
+    ) -> dict[str, Any]:
+        """The call's outcome; made again with what its models had answered when a person raises a budget that was too small."""
+        while True:
+            await self.budgets.check_time()
+            raised = self.budgets.raised
+            try:
+                outcome = await self._schedule(proxy, call, news, step, answers)
+            except BudgetExhausted as exhausted:
+                await self.budgets.over(exhausted, raised)
+                answers = exhausted.answers
+                continue
+            self.budgets.spent(usage_from(outcome.get("usage")))
+            return outcome
+
     async def _schedule(
-        self, proxy: NodeProxy, call: str, input: Any, config: RunnableConfig
+        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
     ) -> dict[str, Any]:
         policy = proxy.policy
-        step = _step(config)
         try:
             return await workflow.execute_activity(
                 names.RUN_NODE,
@@ -168,8 +193,10 @@ class NodeCalls:
                     path=list(proxy.path),
                     step=step,
                     call=call,
-                    new=self._news(input),
+                    new=news,
                     explicit_retry=policy.explicit_retry,
+                    left=self.budgets.left(),
+                    answers=answers,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
@@ -182,9 +209,12 @@ class NodeCalls:
             if is_cancelled_exception(error):
                 # As LangGraph and asyncio know it; a FailureError would read as a failure of the node.
                 raise asyncio.CancelledError(f"node {'/'.join(proxy.path)!r} was cancelled") from error
+            self.budgets.spent(failed_usage(error))
             failed = node_failed(
                 "/".join(proxy.path), error, timeout=policy.timeout, heartbeat=policy.heartbeat
             )
+            if isinstance(failed.original, BudgetExhausted):
+                raise failed.original from error
             if failed.original is None:
                 raise failed from error
             # LangGraph gives a node's error handler what the node raised; `as_failure` finds the rest in the cause.

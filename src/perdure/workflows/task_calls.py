@@ -10,6 +10,7 @@ the workflow has no use for their values.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from perdure.contract import names
+from perdure.contract.budget import BudgetLeft
 from perdure.contract.effect import EffectGrant
 from perdure.contract.node import NodeInput
 from perdure.contract.policy import DEFAULT_RETRY
@@ -37,12 +39,14 @@ from perdure.contract.task import (
     TaskRequest,
     TaskRetry,
 )
+from perdure.contract.usage import USED, Usage, usage_from
 from perdure.errors import NodeFailed, PayloadError
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.task_input import task_input
 from perdure.payloads import summary
+from perdure.workflows.budgets import Budgets
 from perdure.workflows.effects import Effects
-from perdure.workflows.failure import node_failed
+from perdure.workflows.failure import failed_usage, node_failed
 
 __all__ = ["EXTERN_TELL_TASK", "TaskCalls"]
 
@@ -91,11 +95,13 @@ class TaskCalls:
     def __init__(
         self,
         effects: Effects,
+        budgets: Budgets,
         *,
         put: Callable[[str, Callable[[], NodeInput]], None],
         drop: Callable[[str], None],
     ) -> None:
         self._effects = effects
+        self._budgets = budgets
         self._effects_running = 0
         self._put = put
         self._drop = drop
@@ -176,11 +182,12 @@ class TaskCalls:
                 continue  # forgotten before its turn came
             self._running += 1
             self._effects_running += call.grant is not None
-            call.handle = _start(call.owner, call.request, call.grant)
+            call.handle = _start(call.owner, call.request, call.grant, self._budgets.left())
             call.handle.add_done_callback(partial(self._ended, call))
 
     def _ended(self, call: _Call, handle: Any) -> None:
         self._running -= 1
+        self._budgets.spent(_used(handle))
         if call.grant is not None:
             self._effects_running -= 1
             _settle_effect(self._effects, call.grant.key, handle)
@@ -206,6 +213,15 @@ class TaskCalls:
         tell = workflow.extern_functions()[EXTERN_TELL_TASK]
         for asker in askers:
             tell(asker, call.outcome)
+
+
+def _used(handle: workflow.ActivityHandle[RawValue]) -> Usage:
+    if handle.cancelled():
+        return Usage()
+    if isinstance(error := handle.exception(), ActivityError):
+        return failed_usage(error)
+    used = None if error is not None else handle.result().payload.metadata.get(USED)
+    return usage_from(json.loads(used)) if used else Usage()
 
 
 def _admit(
@@ -250,7 +266,7 @@ def _settle_effect(effects: Effects, key: str, handle: Any) -> None:
 
 
 def _start(
-    owner: _Owner, request: TaskRequest, grant: EffectGrant | None
+    owner: _Owner, request: TaskRequest, grant: EffectGrant | None, left: BudgetLeft | None
 ) -> workflow.ActivityHandle[RawValue]:
     policy = owner.proxy.policy
     path = [*owner.proxy.path, request.name]
@@ -268,6 +284,7 @@ def _start(
             task=request.task,
             effect=grant,
             input=request.input if request.small else None,
+            left=left,
         ),
         activity_id=f"{request.name}:{request.key}",
         result_type=RawValue,

@@ -34,6 +34,7 @@ from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
 from perdure.errors import PayloadTooLarge, PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
 from perdure.workflows.compensation import Compensation
+from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
 from perdure.workflows.ends import Ends
 from perdure.workflows.failure import as_failure
@@ -164,7 +165,7 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_START_RUN)
     def start_run(self, request: RunRequest) -> str:
-        self._queued.append(request)
+        self._queued.append(dated(request))
         return request.id
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
@@ -186,7 +187,7 @@ class ThreadWorkflow:
     # -- driving ----------------------------------------------------------------------------------------------------
 
     async def _one_shot(self, request: RunRequest, resumed: RunRequest | None) -> Any:
-        self._run = request
+        self._run = request = dated(request)
         try:
             result = await self._drive(request, resume=resumed is not None)
         except asyncio.CancelledError:
@@ -205,7 +206,7 @@ class ThreadWorkflow:
 
     async def _turn(self, request: RunRequest, *, resume: bool) -> None:
         """One run of a thread that stays open. Its end, however it ends, is kept for who asks for the result."""
-        self._run = request
+        self._run = request = dated(request)
         self._driving = asyncio.create_task(self._drive(request, resume=resume))
         try:
             self._ends.keep(request.id, await self._driving)
@@ -232,7 +233,7 @@ class ThreadWorkflow:
             self._compensation.wanted = True
 
     async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
-        result = await self._driver.drive(request, resume=resume)
+        result = await in_time(request, self._driver.drive(request, resume=resume))
         return sendable(result, "the result of the run", parts=result)
 
     def _cancel(self, *, compensate: bool) -> bool:
@@ -265,7 +266,7 @@ class ThreadWorkflow:
         """What a closed thread's next workflow run starts with, to go on from its latest or an earlier checkpoint."""
         last = self._run or (self._start.carry.run if self._start.carry else None) or self._start.run
         if last is not None and self._states.saver.step() >= -1:
-            last = replace(last, input=None, checkpoint_id=checkpoint_id)
+            last = replace(last, input=None, checkpoint_id=checkpoint_id, expires_at=None)
         carry = CarryOver(
             checkpoints=self._states.saver.export(),
             nested=self._driver.calls.nested,
@@ -275,6 +276,8 @@ class ThreadWorkflow:
             effects=self._driver.calls.effects.entries,
             past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
+            model_answers=self._driver.calls.answers,
+            budgets=self._driver.calls.budgets.book(run=False),
         )
         return replace(self._start, run=last, carry=carry)
 
@@ -310,6 +313,8 @@ class ThreadWorkflow:
             effects=self._driver.calls.effects.entries,
             past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
+            model_answers=self._driver.calls.answers,
+            budgets=self._driver.calls.budgets.book(),
         )
 
     # -- what others see ----------------------------------------------------------------------------------------------
@@ -344,4 +349,5 @@ class ThreadWorkflow:
             step=int((snapshot.metadata or {}).get("step", 0)) if snapshot and snapshot.metadata else 0,
             error=self._error,
             keep_open=self._start.keep_open,
+            usage=self._driver.calls.budgets.told(),
         )
