@@ -34,6 +34,7 @@ from perdure.activities.node_input import NodeInputs
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
+from perdure.activities.telling import Telling
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
@@ -45,6 +46,7 @@ from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
 from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
+from perdure.streams.broker import Broker
 
 __all__ = ["Body", "NodeActivities"]
 
@@ -72,6 +74,7 @@ class NodeActivities:
         notices: TaskNotices,
         lending: Lending,
         effects: EffectIndex,
+        broker: Broker | None = None,
     ) -> None:
         self._registry = registry
         self._effects = effects
@@ -80,6 +83,7 @@ class NodeActivities:
         self._store = store
         self._notices = notices
         self._lending = lending
+        self._broker = broker
         self._calling_tasks: dict[tuple[str, ...], bool] = {}
 
     @activity.defn(name=names.RUN_NODE)
@@ -108,7 +112,16 @@ class NodeActivities:
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects)
                 effect_caller.set(effects)
-                scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
+                telling = Telling(call, self._broker)
+                scope = AttemptScope(
+                    root,
+                    body.graph,
+                    body.node,
+                    given,
+                    store=self._store.current,
+                    writer=telling.writer(given),
+                )
+                scope.config = telling.attached(scope.config)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached
@@ -118,6 +131,7 @@ class NodeActivities:
                     scope.config = merge_configs(scope.config, {"callbacks": [effects.tool_calls]})
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
+                telling.output(given, outcome.get("output"))
                 return outcome, await cache.put(outcome, _encode(outcome, call))
         except Exception as error:
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))

@@ -11,12 +11,16 @@ from typing import Any
 
 from perdure.contract.thread import SavedCheckpoint
 
-__all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
+__all__ = ["NODE_STREAMS", "InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
+
+NODE_STREAMS = ("messages", "messages-tuple", "custom")
+"""Stream modes whose events come from where a node runs."""
 
 
 @dataclass(frozen=True)
 class NodeCall:
-    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]."""
+    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `stream` are the modes
+    of `run` that the attempt is to publish, and "subgraphs" if those of subgraphs are wanted too."""
 
     graph: str
     path: list[str]
@@ -24,6 +28,8 @@ class NodeCall:
     call: str
     new: dict[str, str] = field(default_factory=dict[str, str])
     explicit_retry: bool = False
+    run: str = ""
+    stream: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from perdure.contract.effect import EffectEntry, PlaceBook
+from perdure.contract.run import MultitaskStrategy, RunRecord
 
 __all__ = [
     "DEFAULT_CARRY",
@@ -40,6 +41,10 @@ class RunRequest:
 
     `config` holds what a user may set of LangChain's `RunnableConfig`: configurable, tags, metadata, recursion_limit,
     max_concurrency, run_name. `checkpoint_id` names an earlier checkpoint that the run starts from, instead of the latest.
+
+    `graph` is for a thread that was made without one, or that changes it. With `ends_when_interrupted` a run that asks for
+    something ends there, as in LangGraph's own server; the answer is the input of another run. `stream` names the stream
+    modes that are published while it runs, those of `subgraphs` too.
     """
 
     id: str
@@ -47,6 +52,16 @@ class RunRequest:
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     context: Any = None
     checkpoint_id: str | None = None
+    graph: str = ""
+    ends_when_interrupted: bool = False
+    interrupt_before: list[str] | str | None = None
+    interrupt_after: list[str] | str | None = None
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    assistant_id: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    stream: list[str] = field(default_factory=list[str])
+    subgraphs: bool = False
+    wait_until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,12 @@ class CarryOver:
     compensate: bool = False
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
+    graph: str = ""
+    metadata: dict[str, Any] | None = None
+    runs: list[RunRecord] = field(default_factory=list[RunRecord])
+    published: int = 0
+    root: str = ""
+    last: RunRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +145,9 @@ class ThreadStart:
 
     `search` tells that the namespace has Perdure's search attributes (writing one that is not registered would hold the
     workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
-    `keep_checkpoints` is how many checkpoints one can look back at and fork from.
+    `keep_checkpoints` is how many checkpoints one can look back at and fork from. `metadata` is what lists of threads are
+    filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
+    names it.
     """
 
     graph: str
@@ -134,6 +157,7 @@ class ThreadStart:
     carry_every: int = 0
     keep_checkpoints: int = DEFAULT_KEEP
     carry: CarryOver | None = None
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +176,7 @@ class ThreadState:
     step: int = 0
     error: str | None = None
     keep_open: bool = False
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

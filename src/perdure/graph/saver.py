@@ -96,6 +96,28 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 before = slot.checkpoint
         return saved
 
+    def latest_id(self) -> str:
+        """The id of the root graph's latest checkpoint; "" when there is none."""
+        slot = self._latest("")
+        return "" if slot is None else slot.checkpoint["id"]
+
+    def forget_after(self, checkpoint_id: str) -> bool:
+        """Drop what was saved after the root graph's checkpoint of that id, and its pending writes; "" drops everything.
+        Whether that could be done: the window may not hold it any more."""
+        if not checkpoint_id:
+            self.delete_thread("")
+            return True
+        base = self._slots.get("", {}).get(checkpoint_id)
+        if base is None:
+            return False
+        for namespace, slots in list(self._slots.items()):
+            for newer in [key for key, slot in slots.items() if slot.serial > base.serial]:
+                del slots[newer]
+                self._writes.get(namespace, {}).pop(newer, None)
+            if not slots:
+                del self._slots[namespace]
+        return True
+
     def step(self, checkpoint_id: str | None = None) -> int:
         """The step of the root graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
         slot = self._slots.get("", {}).get(checkpoint_id) if checkpoint_id else self._latest("")
