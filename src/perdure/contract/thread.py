@@ -147,7 +147,7 @@ class ThreadStart:
     workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
     `keep_checkpoints` is how many checkpoints one can look back at and fork from. `metadata` is what lists of threads are
     filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
-    names it.
+    names it. A `temporary` thread ends with its first run.
     """
 
     graph: str
@@ -158,6 +158,7 @@ class ThreadStart:
     keep_checkpoints: int = DEFAULT_KEEP
     carry: CarryOver | None = None
     metadata: dict[str, Any] | None = None
+    temporary: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 __all__ = ["to_json"]
 
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+_OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 def to_json(value: Any) -> bytes:
@@ -53,6 +53,8 @@ def _told(value: Any) -> Any:
         return dict(value)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if callable(as_list := getattr(value, "tolist", None)):  # arrays and their scalars
+        return as_list()
     return str(value)
 
 

@@ -60,6 +60,8 @@ class States:
 
     def history(self, request: HistoryRequest) -> HistoryPage:
         """As many as fit into one answer, at least one if there is one."""
+        if self._graph is None:
+            return HistoryPage([])
         converter = workflow.payload_converter()
         page: list[ThreadSnapshot] = []
         size = 0

@@ -33,7 +33,7 @@ from perdure.contract.run import CancelRequest, RunPage, RunsRequest
 from perdure.contract.state import HistoryRequest, StateUpdate
 from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
-from perdure.errors import PayloadTooLarge, PerdureError, StateUpdateRefused
+from perdure.errors import PayloadTooLarge, PerdureError, StateUpdateRefused, ThreadBusy
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.driver import RunDriver
 from perdure.workflows.failure import as_failure
@@ -79,7 +79,8 @@ class ThreadWorkflow:
             set_status=self._set_status,
             continue_as_new=self._continue_as_new,
         )
-        self._status: RunStatus = "running" if start.run or carry.run else "idle"
+        rest: RunStatus = "interrupted" if carry.asking else "idle"
+        self._status: RunStatus = "running" if start.run or carry.run else rest
         self._error: str | None = None
 
     @workflow.run
@@ -110,6 +111,9 @@ class ThreadWorkflow:
                 self._turns.book.unqueue(request.id)
             await self._turns.turn(request, resume=resumed is not None)
             resumed = None
+            if self._start.temporary and not self._turns.book.queued:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                return self._turns.ends.result(request.id)
 
     # -- handlers: validate and delegate ---------------------------------------------------------------------------
 
@@ -169,6 +173,8 @@ class ThreadWorkflow:
 
     @start_run.validator
     def _check_start_run(self, request: RunRequest) -> None:
+        if not self._start.keep_open:
+            raise ThreadBusy(f"thread {workflow.info().workflow_id!r} ends with the run that it has")
         self._turns.check_start(request)
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
@@ -235,13 +241,17 @@ class ThreadWorkflow:
             )
 
     async def _update_state(self, update: StateUpdate) -> str:
+        running = self._turns.run is not None
+        asked = running or self._interrupts.asking or self._listing.metadata is not None
         try:
-            checkpoint_id = await self._driver.update_state(update, running=self._turns.run is not None)
+            checkpoint_id = await self._driver.update_state(update, running=asked)
         except Exception as error:
             refused = StateUpdateRefused(f"{type(error).__name__}: {error}")
             raise as_failure(refused) from error
-        if self._turns.run is not None and self._interrupts.asking:
+        if self._interrupts.asking:
             self._set_status("interrupted", always=True)
+        elif not running:
+            self._set_status("idle")
         return checkpoint_id
 
     def _restart(self, checkpoint_id: str | None, compensate: bool) -> ThreadStart:

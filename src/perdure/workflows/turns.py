@@ -98,7 +98,7 @@ class Turns:
     def cancel(self, request: CancelRequest) -> bool:
         """Whether there was something to cancel."""
         if self.book.unqueue(request.run_id):
-            self._cancelled(request.run_id, request, rolled_back=request.action == "rollback")
+            self._cancelled(request.run_id, rolled_back=request.action == "rollback")
             return True
         if self.run is None or self.run.id != request.run_id or self._driving is None:
             return False
@@ -211,15 +211,14 @@ class Turns:
         record = self.book.get(request.id)
         undone = cancel.action == "rollback" and record is not None
         undone = undone and self._states.saver.forget_after(record.base if record else "")
-        self._cancelled(request.id, cancel, rolled_back=undone)
+        self._cancelled(request.id, rolled_back=undone)
 
-    def _cancelled(self, run_id: str, cancel: CancelRequest, *, rolled_back: bool) -> None:
+    def _cancelled(self, run_id: str, *, rolled_back: bool) -> None:
         self.ends.keep(run_id, as_failure(RunCancelled(f"run {run_id!r} was cancelled")))
         self.book.end(run_id, "interrupted", workflow.time())
         if rolled_back:
             self.book.forget(run_id)
-        kind = "UserRollback" if cancel.action == "rollback" else "UserInterrupt"
-        self._tell_end(run_id, "interrupted", {"error": kind, "message": f"run {run_id} was cancelled"})
+        self._tell_end(run_id, "interrupted", None)
 
     def _supersede(self, action: str) -> None:
         for queued in list(self.book.queued):
