@@ -54,6 +54,20 @@ class CheckpointRef(BaseModel):
         return value or ""
 
 
+class ConfigBody(BaseModel):
+    """What a request may set of a RunnableConfig."""
+
+    tags: list[str] | None = None
+    recursion_limit: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_concurrency: int | None = Field(default=None, ge=1)
+    run_name: str | None = None
+    configurable: dict[str, Any] = Field(default_factory=dict)
+    metadata: Metadata | None = None
+
+    def given(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True, exclude_defaults=True)
+
+
 class CommandBody(BaseModel):
     """LangGraph's `Command`, as JSON."""
 
@@ -69,7 +83,7 @@ class RunCreate(BaseModel):
     thread_id: str | None = None
     input: Any = None
     command: CommandBody | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: ConfigBody = Field(default_factory=ConfigBody)
     context: dict[str, Any] | None = None
     metadata: Metadata = Field(default_factory=dict)
     checkpoint: CheckpointRef | None = None
@@ -90,7 +104,7 @@ class RunCreate(BaseModel):
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("config", "metadata", "stream_mode", mode="before")
+    @field_validator("config", "metadata", mode="before")
     @classmethod
     def _given(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -161,7 +175,7 @@ class CancelOptions(BaseModel):
 class AssistantCreate(BaseModel):
     graph_id: str
     assistant_id: str | None = _Id
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: ConfigBody = Field(default_factory=ConfigBody)
     context: dict[str, Any] = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
@@ -171,7 +185,7 @@ class AssistantCreate(BaseModel):
 
 class AssistantPatch(BaseModel):
     graph_id: str | None = None
-    config: dict[str, Any] | None = None
+    config: ConfigBody | None = None
     context: dict[str, Any] | None = None
     metadata: Metadata | None = None
     name: str | None = None

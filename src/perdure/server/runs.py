@@ -53,7 +53,7 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     """
     if thread_id is None and body.command is not None and body.command.resume is not None:
         raise failed(400, "You must provide a thread_id when resuming.")
-    if body.config.get("configurable") and body.context:
+    if body.config.configurable and body.context:
         raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
     assistant = await backend.assistants.get(body.assistant_id)
     stateless = thread_id is None
@@ -111,13 +111,13 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
     metadata = {**assistant["metadata"], **body.metadata}
     config = {
         **known,
-        **body.config,
+        **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.get("configurable", {}),
+            **body.config.configurable,
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
         },
-        "metadata": {**known.get("metadata", {}), **body.config.get("metadata", {}), **metadata, **ids},
+        "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
     context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(

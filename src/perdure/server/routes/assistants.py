@@ -27,7 +27,7 @@ router = APIRouter(tags=["assistants"])
 
 @router.post("/assistants")
 async def create_assistant(server: Server, body: AssistantCreate) -> Response:
-    return answer(await server.assistants.create(body.model_dump()))
+    return answer(await server.assistants.create(body.model_dump() | {"config": body.config.given()}))
 
 
 @router.post("/assistants/search")
@@ -51,7 +51,8 @@ async def get_assistant(server: Server, assistant_id: str) -> Response:
 
 @router.patch("/assistants/{assistant_id}")
 async def update_assistant(server: Server, assistant_id: str, body: AssistantPatch) -> Response:
-    return answer(await server.assistants.update(assistant_id, body.model_dump()))
+    config = None if body.config is None else body.config.given()
+    return answer(await server.assistants.update(assistant_id, body.model_dump() | {"config": config}))
 
 
 @router.delete("/assistants/{assistant_id}", status_code=204)
