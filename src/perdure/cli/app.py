@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from perdure import __version__
+from perdure.cli.app_servers import register
 from perdure.cli.failures import report
 from perdure.cli.settings import Settings
 
@@ -121,24 +122,7 @@ def _globals(
     )
 
 
-@app.command()
-def dev(
-    context: typer.Context,
-    port_temporal: Annotated[int, typer.Option(help="gRPC port; the next free one if it is taken.")] = 7233,
-    ui_port: Annotated[int, typer.Option(help="Port of Temporal's Web UI, likewise.")] = 8233,
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="The server alone.")] = False,
-    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing on disk.")] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Forget all threads of earlier sessions first.")
-    ] = False,
-) -> None:
-    """Start Temporal and a worker for development."""
-    from perdure.cli.dev import DevOptions, dev
-
-    options = DevOptions(
-        port=port_temporal, ui_port=ui_port, worker=not no_worker, in_memory=in_memory, clean=clean
-    )
-    _finish(dev(context.obj, options))
+register(app)
 
 
 @app.command(name="run")
@@ -313,12 +297,16 @@ def worker(
     max_activities: Annotated[int, typer.Option(min=1, help="Node calls at a time.")] = 100,
     graceful: Annotated[float, typer.Option(min=0, help="Seconds for node calls to end when stopped.")] = 10,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server at the start.")] = 300,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve LangGraph's API there, too.", show_default=False),
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
 ) -> None:
     """Work for the project's graphs until stopped."""
     from perdure.cli.worker import WorkerOptions, work
 
-    options = WorkerOptions(max_activities=max_activities, graceful=graceful, wait=wait, tied=tied)
+    options = WorkerOptions(max_activities=max_activities, graceful=graceful, wait=wait, tied=tied, http=http)
     _finish(work(context.obj, options))
 
 

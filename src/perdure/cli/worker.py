@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,34 +13,39 @@ from temporalio.client import Client
 
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
+from perdure.cli.http import http_server
 from perdure.cli.settings import OK, Settings
 from perdure.cli.worker_log import log_to_stderr
 from perdure.devserver.directory import ServerDirectory
-from perdure.errors import ServerUnreachable
+from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
+from perdure.streams import MemoryBroker
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
-__all__ = ["WorkerOptions", "work"]
+__all__ = ["WorkerOptions", "connect_waiting", "store_of", "work"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes."""
+    """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes. `http`: host and port of the
+    HTTP server in this process."""
 
     max_activities: int
     graceful: float
     wait: float
     tied: bool
+    http: str | None = None
 
 
 async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    plugin = PerdurePlugin(await project.aload(), store=await _store(project))
-    client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
+    broker = MemoryBroker() if options.http else None
+    plugin = PerdurePlugin(await project.aload(), store=await store_of(project), broker=broker)
+    client = await connect_waiting(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:
         _stop_with_stdin(asyncio.get_running_loop(), stop)
@@ -51,18 +57,27 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
             f"✓ worker ready: {graphs} on task queue {settings.task_queue}", markup=False, soft_wrap=True
         )
 
-    await run_worker(
-        client,
-        task_queue=settings.task_queue,
-        max_concurrent_activities=options.max_activities,
-        graceful=timedelta(seconds=options.graceful),
-        on_ready=ready,
-        stop=stop,
-    )
+    async with AsyncExitStack() as stack:
+        if options.http:
+            host, _, port = options.http.rpartition(":")
+            if not (host and port.isdecimal()):
+                raise ConfigError(f"--http is {options.http!r}: write HOST:PORT")
+            serving = http_server(
+                client, plugin, task_queue=settings.task_queue, host=host, port=int(port), broker=broker
+            )
+            await stack.enter_async_context(serving)
+        await run_worker(
+            client,
+            task_queue=settings.task_queue,
+            max_concurrent_activities=options.max_activities,
+            graceful=timedelta(seconds=options.graceful),
+            on_ready=ready,
+            stop=stop,
+        )
     return OK
 
 
-async def _store(project: Project) -> StoreSetting:
+async def store_of(project: Project) -> StoreSetting:
     """`PERDURE_STORE`, else a file in the project's data directory; with what `langgraph.json` says of it."""
     url = None
     if not os.environ.get(STORE_VARIABLE):
@@ -72,7 +87,9 @@ async def _store(project: Project) -> StoreSetting:
     return StoreSetting(url, index=await project.aload_index(), ttl=project.store.get("ttl"))
 
 
-async def _connect(settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta) -> Client:
+async def connect_waiting(
+    settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta
+) -> Client:
     try:
         return await open_temporal(settings, project, plugins=[plugin])
     except ServerUnreachable:
