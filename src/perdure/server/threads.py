@@ -21,7 +21,6 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
-    WorkflowUpdateStage,
 )
 from temporalio.common import (
     RawValue,
@@ -46,6 +45,8 @@ __all__ = ["ServedThreads", "ThreadLine"]
 
 _TASK_TIMEOUT = timedelta(seconds=5)
 _ANSWER_IN = timedelta(seconds=20)
+_TRIES = 20
+_PAUSE_SECONDS = 0.05
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 
@@ -62,11 +63,14 @@ class ThreadLine:
 
 
 class ServedThreads:
-    """`keep_checkpoints` is how many checkpoints a new thread keeps."""
+    """`keep_checkpoints` is how many checkpoints a new thread keeps; `carry_every` as for `PerdureClient.start`."""
 
-    def __init__(self, client: PerdureClient, *, keep_checkpoints: int = 100) -> None:
+    def __init__(
+        self, client: PerdureClient, *, keep_checkpoints: int = 100, carry_every: int = DEFAULT_CARRY
+    ) -> None:
         self.client = client
         self._keep = keep_checkpoints
+        self._carry = carry_every
 
     # -- threads --------------------------------------------------------------------------------------------------
 
@@ -178,20 +182,28 @@ class ServedThreads:
             await self._update(thread_id, names.UPDATE_START_RUN, sent, str, id=request.id)
             return
         start = replace(await self._start("", create), temporary=temporary)
-        operation = WithStartWorkflowOperation(
-            names.THREAD_WORKFLOW,
-            self._sendable(start, "the thread's metadata"),
-            **await self._options(thread_id, start),
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
-        await self.client.temporal.start_update_with_start_workflow(
-            names.UPDATE_START_RUN,
-            sent,
-            start_workflow_operation=operation,
-            wait_for_stage=WorkflowUpdateStage.COMPLETED,
-            id=request.id,
-            rpc_timeout=_ANSWER_IN,
-        )
+        for attempt in range(_TRIES):
+            await asyncio.sleep(_PAUSE_SECONDS * attempt)
+            operation = WithStartWorkflowOperation(
+                names.THREAD_WORKFLOW,
+                self._sendable(start, "the thread's metadata"),
+                **await self._options(thread_id, start),
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+            try:
+                await self.client.temporal.execute_update_with_start_workflow(
+                    names.UPDATE_START_RUN,
+                    sent,
+                    start_workflow_operation=operation,
+                    id=request.id,
+                    rpc_timeout=_ANSWER_IN,
+                )
+            except (WorkflowUpdateFailedError, RPCError) as error:
+                if not _moving_on(error):
+                    raise
+            else:
+                return
+        raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
 
     async def result(self, thread_id: str, run_id: str) -> Any:
         """Wait for a run's end. Raises as `RunHandle.result`."""
@@ -233,7 +245,7 @@ class ServedThreads:
             graph=graph,
             keep_open=True,
             search=await self.client.has_search_attributes(),
-            carry_every=DEFAULT_CARRY,
+            carry_every=self._carry,
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
         )
@@ -278,21 +290,21 @@ class ServedThreads:
 
     async def _update(self, thread_id: str, update: str, argument: Any, answer: Any, **options: Any) -> Any:
         """Also where the thread continues as new meanwhile."""
-        for attempt in range(20):
-            if attempt:
-                await asyncio.sleep(0.05 * attempt)
+        for attempt in range(_TRIES):
+            await asyncio.sleep(_PAUSE_SECONDS * attempt)
             try:
                 return await self._handle(thread_id).execute_update(
                     update, argument, result_type=answer, rpc_timeout=_ANSWER_IN, **options
                 )
             except WorkflowUpdateFailedError as error:
-                if not (isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED):
+                if not _moving_on(error):
                     raise
             except RPCError as error:
-                if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                    if (await self.line(thread_id)).status == "closed":
+                        raise _unknown(thread_id) from error
+                elif not _moving_on(error):
                     raise
-                if (await self.line(thread_id)).status == "closed":
-                    raise _unknown(thread_id) from error
         raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
 
     async def _lines(self, query: str, limit: int | None) -> AsyncIterator[ThreadLine]:
@@ -309,6 +321,13 @@ class ServedThreads:
                         return
                     raise
                 await asyncio.sleep(0.05)
+
+
+def _moving_on(error: WorkflowUpdateFailedError | RPCError) -> bool:
+    """Whether an update met a thread that was just continuing as new; it may be sent again then."""
+    if isinstance(error, RPCError):
+        return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
+    return isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED
 
 
 def _unknown(thread_id: str) -> ThreadNotFound:
