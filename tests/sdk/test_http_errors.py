@@ -10,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from perdure.errors import ConfigError
+from perdure.server.cors import cors_of
+
 
 @pytest.fixture
 async def http(stack: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -23,6 +26,19 @@ async def test_it_says_who_it_is(http: httpx.AsyncClient) -> None:
     assert (await http.get("/docs")).status_code == 200
     paths = (await http.get("/openapi.json")).json()["paths"]
     assert "/threads/{thread_id}/runs/stream" in paths
+
+
+async def test_pages_of_this_machine_may_use_it(http: httpx.AsyncClient) -> None:
+    async def allowed(origin: str) -> str | None:
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        return (await http.options("/threads", headers=asked)).headers.get("Access-Control-Allow-Origin")
+
+    assert await allowed("http://localhost:3000") == "http://localhost:3000"
+    assert await allowed("https://example.com") is None
+    assert await allowed("http://localhost.example.com") is None
+    with pytest.raises(ConfigError, match=r"http\.cors\.allow_origins"):
+        cors_of({"cors": {"allow_origins": "*"}})
+    assert cors_of({"cors": {"allow_origins": ["*"]}}).allow_origins == ["*"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"assistant_id": 5}'])

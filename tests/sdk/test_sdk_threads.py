@@ -57,6 +57,7 @@ async def test_threads_are_found_by_metadata_status_and_ids(client: LangGraphCli
     [asking] = await found(client, 1, metadata={"tag": tag}, status="interrupted")
     assert asking["thread_id"] == second["thread_id"]
     assert asking["metadata"]["graph_id"] == "asking"
+    assert asking["values"] == {"log": []}
     [one] = await found(client, 1, metadata={"tag": tag, "deep": {"a": [1]}})
     assert one["thread_id"] == first["thread_id"]
     [quoted] = await found(client, 1, metadata={"it's": "quoted", "tag": tag})

@@ -7,7 +7,7 @@ import importlib.util
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perdure.errors import ConfigError
 
@@ -50,11 +50,15 @@ async def http_server(
     host: str,
     port: int,
     broker: Broker | None,
+    settings: Any = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
+    Args:
+        settings: the `http` section of `langgraph.json`.
+
     Raises:
-        ConfigError: when the extra is not installed, or the port is taken.
+        ConfigError: when the extra is not installed, the port is taken, or a setting is none.
     """
     if not installed():
         raise ConfigError(f"the HTTP server needs more packages: {INSTALL_HINT}")
@@ -63,6 +67,7 @@ async def http_server(
     from perdure.client import PerdureClient
     from perdure.server.app import create_app
     from perdure.server.backend import Backend
+    from perdure.server.cors import cors_of
 
     class Server(uvicorn.Server):
         @contextmanager
@@ -76,7 +81,8 @@ async def http_server(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
     backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
-    config = uvicorn.Config(create_app(backend), log_level="warning", timeout_graceful_shutdown=2)
+    app = create_app(backend, cors=cors_of(settings))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)
     async with plugin.store.opened():
         task = asyncio.create_task(server.serve(sockets=[listening]))

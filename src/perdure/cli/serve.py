@@ -32,7 +32,13 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with http_server(
-        client, plugin, task_queue=settings.task_queue, host=host, port=port, broker=None
+        client,
+        plugin,
+        task_queue=settings.task_queue,
+        host=host,
+        port=port,
+        broker=None,
+        settings=project.http,
     ) as url:
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True

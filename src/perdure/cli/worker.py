@@ -63,7 +63,13 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
             if not (host and port.isdecimal()):
                 raise ConfigError(f"--http is {options.http!r}: write HOST:PORT")
             serving = http_server(
-                client, plugin, task_queue=settings.task_queue, host=host, port=int(port), broker=broker
+                client,
+                plugin,
+                task_queue=settings.task_queue,
+                host=host,
+                port=int(port),
+                broker=broker,
+                settings=project.http,
             )
             await stack.enter_async_context(serving)
         await run_worker(

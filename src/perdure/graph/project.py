@@ -1,7 +1,7 @@
 """A LangGraph project: what its `langgraph.json` says, and its graphs.
 
 Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Reads the keys
-`graphs`, `env`, `dependencies` and `store`; every other key (`python_version`, `auth`, `http`, ...) is other tools' business.
+`graphs`, `env`, `dependencies`, `store` and `http`; every other key (`python_version`, `auth`, ...) is other tools' business.
 
 | what the attribute is                                      | taken as                                        |
 |------------------------------------------------------------|-------------------------------------------------|
@@ -71,6 +71,7 @@ class Project:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     import_paths: tuple[Path, ...] = ()
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    http: Any = None
 
     @property
     def name(self) -> str:
@@ -146,6 +147,7 @@ def load_project(path: Path | None = None) -> Project:
         env=_env(data.get("env"), file),
         import_paths=_import_paths(data.get("dependencies"), file),
         store=_store(data.get("store"), file),
+        http=data.get("http"),
     )
 
 

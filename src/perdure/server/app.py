@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.server import errors
 from perdure.server.backend import Backend
+from perdure.server.cors import Cors
 from perdure.server.routes import assistants, runs, store, system, threads
 
 __all__ = ["create_app"]
@@ -20,8 +21,9 @@ __all__ = ["create_app"]
 _MOST_BYTES = 20_000_000
 
 
-def create_app(backend: Backend, *, most_bytes: int = _MOST_BYTES) -> FastAPI:
+def create_app(backend: Backend, *, cors: Cors | None = None, most_bytes: int = _MOST_BYTES) -> FastAPI:
     """Args:
+    cors: which web pages may use it; default: those of this machine.
     most_bytes: larger request bodies are refused (413).
     """
     app = FastAPI(
@@ -34,6 +36,7 @@ def create_app(backend: Backend, *, most_bytes: int = _MOST_BYTES) -> FastAPI:
     for module in (system, assistants, threads, runs, store):
         app.include_router(module.router)
     app.add_middleware(_BodyLimit, most_bytes=most_bytes)
+    (cors or Cors()).install(app)
     return app
 
 

@@ -20,7 +20,7 @@ def iso(seconds: float) -> str:
 
 
 def thread_shape(line: ThreadLine, snapshot: ThreadSnapshot | None = None) -> dict[str, Any]:
-    """Values and interrupts are those of the snapshot; `None` and none where it was not asked for."""
+    """Values and interrupts are those of the snapshot. Without one, values are what lists know, and there are no interrupts."""
     asked = {task.id: [_interrupt(i) for i in task.interrupts] for task in snapshot.tasks} if snapshot else {}
     return {
         "thread_id": line.thread_id,
@@ -30,7 +30,7 @@ def thread_shape(line: ThreadLine, snapshot: ThreadSnapshot | None = None) -> di
         "metadata": line.metadata,
         "config": {},
         "status": _STATUS.get(line.status, "idle"),
-        "values": snapshot.values if snapshot else None,
+        "values": snapshot.values if snapshot else line.values,
         "interrupts": {task: items for task, items in asked.items() if items},
     }
 

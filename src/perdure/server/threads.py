@@ -52,7 +52,8 @@ _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 @dataclass(frozen=True)
 class ThreadLine:
-    """What is known of a thread without asking it. Times are seconds since the epoch."""
+    """What is known of a thread without asking it. Times are seconds since the epoch; `values` are `None` where they are not
+    small, or the thread runs for the first time."""
 
     thread_id: str
     graph: str
@@ -60,6 +61,7 @@ class ThreadLine:
     metadata: dict[str, Any]
     created_at: float
     updated_at: float
+    values: Any = None
 
 
 class ServedThreads:
@@ -364,4 +366,5 @@ async def _line(execution: WorkflowExecution) -> ThreadLine:
         metadata=dict(metadata) if isinstance(metadata, dict) else {"graph_id": str(memo.get("graph", ""))},
         created_at=created_at,
         updated_at=float(updated) if isinstance(updated, float | int) else created_at,
+        values=memo.get("values"),
     )

@@ -6,7 +6,7 @@ server did not make has no metadata, and writes just what it always did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import workflow
@@ -23,6 +23,10 @@ _PENDING_KEY = SearchAttributeKey.for_int(names.SEARCH_PENDING)
 _METADATA_KEY = SearchAttributeKey.for_keyword_list(names.SEARCH_METADATA)
 
 
+# A memo is written with every change of status, and read with every line of a list.
+_MOST_BYTES = 4_000
+
+
 class Listing:
     """`metadata` is `None` on a thread that was not made by the HTTP server."""
 
@@ -31,7 +35,8 @@ class Listing:
         self.metadata = start.metadata if carry.metadata is None else carry.metadata
         self._search = start.search
 
-    def status(self, status: str, *, graph: str, pending: int) -> None:
+    def status(self, status: str, *, graph: str, pending: int, values: Callable[[], Any]) -> None:
+        """`values` are shown in lists where the thread is at rest, and they are small."""
         if self._search:
             workflow.upsert_search_attributes(
                 [
@@ -43,7 +48,8 @@ class Listing:
         else:
             workflow.upsert_memo({"status": status, "pending": pending})
         if self.metadata is not None:
-            workflow.upsert_memo({"updated_at": workflow.time()})
+            shown = {} if status == "running" else {"values": _small(values())}
+            workflow.upsert_memo({"updated_at": workflow.time(), **shown})
 
     def merge(self, changes: Mapping[str, Any]) -> None:
         """Change the metadata: the given keys, and no others."""
@@ -54,3 +60,8 @@ class Listing:
         workflow.upsert_memo({"metadata": self.metadata, "updated_at": workflow.time()})
         if self._search:
             workflow.upsert_search_attributes([_METADATA_KEY.value_set(names.metadata_terms(self.metadata))])
+
+
+def _small(values: Any) -> Any:
+    data = workflow.payload_converter().to_payload(values).data
+    return values if len(data) <= _MOST_BYTES else None

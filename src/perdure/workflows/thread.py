@@ -324,7 +324,13 @@ class ThreadWorkflow:
         # Temporal's replay merges workflow tasks without commands into the next, and an update in that one would be
         # validated before the activity result that opened its interrupt is applied.
         told = "error" if error is not None and self._listing.metadata is not None else status
-        self._listing.status(told, graph=self._states.name, pending=len(self._interrupts.waiting))
+        self._listing.status(
+            told, graph=self._states.name, pending=len(self._interrupts.waiting), values=self._values
+        )
+
+    def _values(self) -> Any:
+        snapshot = self._states.latest_or_none()
+        return snapshot.values if snapshot else None
 
     def _state(self) -> ThreadState:
         snapshot = self._states.latest_or_none()
