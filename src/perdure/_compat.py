@@ -63,6 +63,7 @@ from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[repo
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
 from langgraph.pregel._call import get_runnable_for_task
+from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import PregelExecutableTask, TimeoutPolicy
@@ -111,6 +112,7 @@ __all__ = [
     "PregelScratchpad",
     "RunnableCallable",
     "RunnableSeq",
+    "StreamMessagesHandler",
     "TaskFunction",
     "configurable",
     "get_runnable_for_task",

@@ -41,6 +41,7 @@ __all__ = [
     "StateUpdateRefused",
     "TaskNotFound",
     "TaskNotTaken",
+    "ThreadBusy",
     "ThreadNotFound",
     "ToolCallsInvalid",
 ]
@@ -88,6 +89,10 @@ class TaskNotTaken(PerdureError):
 
 class ThreadNotFound(PerdureError):
     """No thread, or no run of it, has that id."""
+
+
+class ThreadBusy(PerdureError):
+    """A run was refused, as its thread has one already; one that is under way cannot be forgotten either."""
 
 
 class InterruptUnknown(PerdureError):

@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
 from langgraph.prebuilt import ToolNode
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
 from perdure._compat import (
     NS_END,
@@ -50,6 +50,7 @@ from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
+from perdure.activities.telling import Telling
 from perdure.activities.tool_rounds import check_rounds
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
@@ -64,6 +65,7 @@ from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
 from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
+from perdure.streams.broker import Broker
 
 __all__ = ["Body", "NodeActivities"]
 
@@ -96,6 +98,7 @@ class NodeActivities:
         effects: EffectIndex,
         settings: ActivitySettings,
         rates: RateLimits | None = None,
+        broker: Broker | None = None,
     ) -> None:
         self.settings = settings
         self._registry = registry
@@ -107,6 +110,7 @@ class NodeActivities:
         self._store = store
         self._notices = notices
         self._lending = lending
+        self._broker = broker
         self._calling_tasks: dict[tuple[str, ...], bool] = {}
 
     @activity.defn(name=names.RUN_NODE)
@@ -141,47 +145,55 @@ class NodeActivities:
                 effect_caller.set(effects)
                 breakers.set(self._breakers)
                 model_caller.set(ModelCalls(heartbeats.journal, meter, self._rates, save=heartbeats.save))
-                scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
+                telling = Telling(call, self._broker)
+                scope = AttemptScope(
+                    root,
+                    body.graph,
+                    body.node,
+                    given,
+                    store=self._store.current,
+                    writer=telling.writer(given),
+                )
+                scope.config = telling.attached(scope.config)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
                 outputs = ModelOutputs.of(body.node, self.settings.model_output)
-                handlers: list[Any] = [
-                    outputs,
-                    meter.tool_calls,
-                    *([effects.tool_calls] if self._effects else []),
-                ]
-                scope.config = merge_configs(scope.config, {"callbacks": handlers})
+                handlers = [outputs, meter.tool_calls, *([effects.tool_calls] if self._effects else [])]
+                scope.listen(handlers)
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
                 meter.check()
+                telling.output(given, outcome.get("output"))
                 if isinstance(body.node.bound, ToolNode):
                     check_rounds(given, outcome)
-                if outcome.get("interrupts") and not isinstance(call, TaskCall):
-                    # What a person is asked about must not be another draft when they have said yes to it.
-                    outcome["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
-                outcome |= _notes(effects, outputs, heartbeats)
+                outcome |= _notes(call, outcome, effects, outputs, heartbeats)
                 return outcome, _with_usage(
                     outcome, call, meter, await cache.put(outcome, _encode(outcome, call))
                 )
         except Exception as error:
             # Whatever the node has made of it.
             error = meter.refused or error
-            if isinstance(error, BudgetExhausted):
-                error.answers = heartbeats.journal.entries
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
-            raise node_failure(
-                error,
-                call,
-                graph=body.graph if body else None,
-                node=body.node if body else None,
-                settled=settled,
-                own=own,
-                failures=heartbeats.failures,
-                used=meter.usage.told(),
-            ) from error
+            raise self._failure(error, call, body, heartbeats, settled=settled) from error
+
+    def _failure(
+        self, error: Exception, call: NodeCall, body: Body | None, heartbeats: Heartbeats, *, settled: bool
+    ) -> ApplicationError:
+        if isinstance(error, BudgetExhausted):
+            error.answers = heartbeats.journal.entries
+        return node_failure(
+            error,
+            call,
+            graph=body.graph if body else None,
+            node=body.node if body else None,
+            settled=settled,
+            own=self.settings.classify,
+            failures=heartbeats.failures,
+            used=heartbeats.meter.usage.told(),
+        )
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
         graph, node = find_node(root, call.path)
@@ -191,9 +203,22 @@ class NodeActivities:
         return Body(graph, node, _whole_input, needs_graph=self._calling_tasks[key])
 
 
-def _notes(effects: EffectCalls, outputs: ModelOutputs, heartbeats: Heartbeats) -> dict[str, Any]:
+def _notes(
+    call: NodeCall,
+    outcome: dict[str, Any],
+    effects: EffectCalls,
+    outputs: ModelOutputs,
+    heartbeats: Heartbeats,
+) -> dict[str, Any]:
     """What else there is to tell: of the point of no return, and for whoever reads the history."""
-    told = {"commit": effects.committed, "outputs": outputs.notes, "failures": heartbeats.failures}
+    told: dict[str, Any] = {
+        "commit": effects.committed,
+        "outputs": outputs.notes,
+        "failures": heartbeats.failures,
+    }
+    if outcome.get("interrupts") and not isinstance(call, TaskCall):
+        # What a person is asked about must not be another draft when they have said yes to it.
+        told["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
     return {name: entry for name, entry in told.items() if entry}
 
 

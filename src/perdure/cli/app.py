@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from perdure import __version__
+from perdure.cli.app_servers import register
 from perdure.cli.arguments import AsJson, NoInput, Thread, finish
 from perdure.cli.failures import report
 from perdure.cli.settings import Reconcile, Settings
@@ -106,24 +107,7 @@ def _globals(
     )
 
 
-@app.command()
-def dev(
-    context: typer.Context,
-    port_temporal: Annotated[int, typer.Option(help="gRPC port; the next free one if it is taken.")] = 7233,
-    ui_port: Annotated[int, typer.Option(help="Port of Temporal's Web UI, likewise.")] = 8233,
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="The server alone.")] = False,
-    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing on disk.")] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Forget all threads of earlier sessions first.")
-    ] = False,
-) -> None:
-    """Start Temporal and a worker for development."""
-    from perdure.cli.dev import DevOptions, dev
-
-    options = DevOptions(
-        port=port_temporal, ui_port=ui_port, worker=not no_worker, in_memory=in_memory, clean=clean
-    )
-    finish(dev(context.obj, options))
+register(app)
 
 
 @app.command(name="run")
@@ -208,6 +192,10 @@ def worker(
     reconcile: Annotated[
         Reconcile, typer.Option(help="What to do about threads that were stopped and owe compensation.")
     ] = "report",
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve LangGraph's API there, too.", show_default=False),
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
 ) -> None:
     """Work for the project's graphs until stopped."""
@@ -220,6 +208,7 @@ def worker(
         wait=wait,
         reconcile=reconcile,
         tied=tied,
+        http=http,
     )
     finish(work(context.obj, options))
 

@@ -33,7 +33,7 @@ from perdure.contract.effect import EffectEntry, OwedEffects
 from perdure.contract.limits import RunLimits, seconds_of
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
-from perdure.errors import PerdureError
+from perdure.errors import ThreadBusy
 from perdure.storage.external import sendable
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
@@ -41,10 +41,6 @@ __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
 # A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
 _TASK_TIMEOUT = timedelta(seconds=5)
-
-
-class ThreadBusy(PerdureError):
-    """A run was started on a thread that has one, and that ends with it."""
 
 
 @dataclass(frozen=True)

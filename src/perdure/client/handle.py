@@ -42,7 +42,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
-_OPEN = ("running", "interrupted", "idle")
+_OPEN = ("running", "interrupted", "idle", "error")
 
 
 class RunHandle:

@@ -94,6 +94,22 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 before = slot.checkpoint
         return saved
 
+    def forget_after(self, checkpoint_id: str) -> bool:
+        """Drop what was saved after the root graph's checkpoint of that id; "" drops everything. Whether that could be done:
+        the window may not hold it any more."""
+        if not checkpoint_id:
+            self.delete_thread("")
+            return True
+        if checkpoint_id not in self._slots.get("", {}):
+            return False
+        for namespace, slots in list(self._slots.items()):
+            for newer in [key for key in slots if key > checkpoint_id]:
+                del slots[newer]
+                self._writes.get(namespace, {}).pop(newer, None)
+            if not slots:
+                del self._slots[namespace]
+        return True
+
     def step(self, checkpoint_id: str | None = None, *, namespace: str = "") -> int:
         """The step of a graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
         slot = self._slots.get(namespace, {}).get(checkpoint_id) if checkpoint_id else self._latest(namespace)

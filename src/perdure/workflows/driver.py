@@ -24,6 +24,7 @@ from perdure.graph.mirror import CALLER_KEY
 from perdure.workflows.budgets import Budgets
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.node_calls import NodeCalls
+from perdure.workflows.publishing import Publisher
 from perdure.workflows.states import States
 
 __all__ = ["RunDriver"]
@@ -55,6 +56,10 @@ class RunDriver:
             window=states.saver,
             on_result=self._after_call,
         )
+        self.publisher = Publisher(start.carry.published if start.carry else 0)
+        # The run whose interrupts the one that is driven answers, or that one itself: what was done in the one belongs to
+        # the other, too.
+        self.root = start.carry.root if start.carry else ""
         self._first_call = self.calls.count
         self._carry_every = start.carry_every
         self._states = states
@@ -84,11 +89,11 @@ class RunDriver:
         Raises:
             GraphDrained: when it must go on in a new workflow run.
         """
-        self.calls.run_id = request.id
         self._budgets.begin(request)
         self._interrupts.timeout = request.approval_timeout
-        if not resume:
+        if not resume and self.root in ("", request.id):
             self.calls.answers.clear()
+        self.calls.begin(request, self.root)
         step_input: Any = None if resume else request.input
         fork = None if resume else request.checkpoint_id
         resume = resume and not self._interrupts.asking
@@ -98,7 +103,7 @@ class RunDriver:
                 result = await self._step(request, step_input, fork, resume=resume)
                 resume, fork = False, None
                 self._interrupts.open(self._states.latest(), workflow.time(), self._asked)
-                if not self._interrupts.asking:
+                if not self._interrupts.asking or request.ends_when_interrupted:
                     return result
             self._set_status("interrupted")
             with self._budgets.waiting():
@@ -116,6 +121,7 @@ class RunDriver:
     async def _step(self, request: RunRequest, step_input: Any, fork: str | None, *, resume: bool) -> Any:
         """Let LangGraph go on until it ends or asks; its output values."""
         self._control = RunControl()
+        modes = self.publisher.open(request)
         config = self._config(request, fork, resume=resume)
         result: Any = None
         self._asked = []
@@ -125,16 +131,23 @@ class RunDriver:
                     step_input,
                     config,
                     context=request.context,
-                    stream_mode=["updates", "values"],
+                    stream_mode=modes,
+                    subgraphs=request.subgraphs,
+                    interrupt_before=request.interrupt_before,
+                    interrupt_after=request.interrupt_after,
                     # As `ainvoke` does it: the graph's output schema, not all of its state.
                     output_keys=self._states.graph.output_channels,
                     durability="sync",
                     control=self._control,
                 )
-                async for mode, chunk in chunks:
+                async for part in chunks:
+                    namespace, mode, chunk = part if request.subgraphs else ((), *part)
+                    self.publisher.chunk(namespace, mode, chunk)
+                    if namespace:
+                        continue
                     if mode == "values":
                         result = chunk
-                    else:
+                    elif mode == "updates":
                         self._asked += chunk.get(INTERRUPT, ())
         return result
 

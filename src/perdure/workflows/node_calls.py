@@ -35,9 +35,9 @@ from perdure._compat import (
     configurable,
 )
 from perdure.contract import names
-from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
+from perdure.contract.node import NODE_STREAMS, InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
-from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.contract.thread import CarryOver, RunRequest, SavedCheckpoint
 from perdure.contract.usage import usage_from
 from perdure.errors import BudgetExhausted
 from perdure.graph.limits import LIMIT_KEY, RecursionLimits
@@ -96,7 +96,18 @@ class NodeCalls:
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
         self._copies = Copies()
         self._seen: dict[str, Any] = {}
+        self._stream: list[str] = []
+        self._told_run = ""
         self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
+
+    def begin(self, request: RunRequest, root: str) -> None:
+        """The calls from now on are those of this run; `root` is the run that it goes on with, if it does."""
+        self.run_id = root or request.id
+        self._told_run = request.id
+        if request.graph:
+            self._graph = request.graph
+        told = [mode for mode in request.stream if mode in NODE_STREAMS]
+        self._stream = [*told, *(["subgraphs"] if told and request.subgraphs else [])]
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
         self.count += 1
@@ -197,6 +208,8 @@ class NodeCalls:
                     explicit_retry=policy.explicit_retry,
                     left=self.budgets.left(),
                     answers=answers,
+                    run=self._told_run if self._stream else "",
+                    stream=self._stream,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
