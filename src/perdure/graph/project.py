@@ -1,7 +1,7 @@
 """A LangGraph project: what its `langgraph.json` says, and its graphs.
 
-Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Reads the keys
-`graphs`, `env`, `dependencies`, `store`, `http` and `perdure`; every other key is other tools' business.
+Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Keys that it does
+not know are other tools' business.
 
 | what the attribute is                                      | taken as                                        |
 |------------------------------------------------------------|-------------------------------------------------|
@@ -44,7 +44,6 @@ __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 CONFIG_NAME = "langgraph.json"
 
 AnyGraph = Pregel[Any, Any, Any, Any]
-
 _EXAMPLE = '{"graphs": {"agent": "./agent.py:graph"}, "dependencies": ["."]}'
 
 
