@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from temporalio.service import RPCError
 
 from perdure.errors import RunFailed
+from perdure.streams.wire import to_json
 from perdure.testing import PerdureEnvironment
 
 MOST_STOPS = 3
@@ -54,6 +58,9 @@ class Outcome:
     """Each run's values, or the type of its error."""
     history: list[Any] = field(default_factory=list)
     """The thread's checkpoints, newest first."""
+    updates: list[Any] = field(default_factory=list)
+    """What the stream of updates says, step by step: the nodes of one step have no order of their own. Not told of a run that
+    failed."""
     calls: Counter[str] = field(default_factory=Counter)
     """How often each node ran; not told of a run that failed, which stops nodes wherever they are."""
     length: int = field(default=0, compare=False)
@@ -118,11 +125,93 @@ async def natively(case: Case) -> Outcome:
                 break
             if len(outcome.stops) == MOST_STOPS:
                 break
+    if not outcome.has_failed:
+        outcome.updates = await _streamed_natively(case)
     history: list[Any] = []
     with suppress(ValueError):  # values that do not fit the graph's own state model
         history = [state async for state in graph.aget_state_history(config)]
     sources = [(state.metadata["step"], state.metadata["source"]) for state in history]
     return _finish(outcome, calls, history, sources)
+
+
+async def _streamed_natively(case: Case) -> list[Any]:
+    graph = case.build([]).copy({"checkpointer": InMemorySaver()})
+    config = {"configurable": {"thread_id": "1"}, **_limit(case)}
+    told: list[tuple[str, bytes]] = []
+    most = MOST_STOPS
+    for value in copy.deepcopy(case.inputs):
+        while True:
+            parts = graph.astream(
+                value,
+                config,
+                context=case.context,
+                stream_mode=["updates", "values"],
+                output_keys=graph.output_channels,
+                durability="sync",
+            )
+            said = [(mode, to_json(chunk)) async for mode, chunk in parts]
+            told += said
+            state = await graph.aget_state(config)
+            asked = [
+                orjson.loads(chunk).get("__interrupt__", ()) for mode, chunk in said if mode == "updates"
+            ]
+            stops = {stop.id: stop.value for stop in state.interrupts}
+            stops |= {stop["id"]: stop["value"] for stop in itertools.chain(*asked)}
+            if not state.next and not stops:
+                break
+            most -= 1
+            if not most:
+                break
+            value = Command(resume=_answers(case, stops)) if stops else None
+    return by_step(told)
+
+
+def by_step(told: Iterable[tuple[str, bytes]]) -> list[Any]:
+    """The updates between one event with values and the next, in the order of their text; without what is random natively.
+    Questions that are asked at the same time are one step."""
+    steps: list[list[str]] = [[]]
+    for event, data in told:
+        if event == "values":
+            steps.append([])
+        else:
+            steps[-1].append(json.dumps(_without_ids(orjson.loads(data)), sort_keys=True))
+    found: list[list[str]] = []
+    for step in filter(None, steps):
+        if found and all("__interrupt__" in update for update in (*found[-1], *step)):
+            found[-1] += step
+        else:
+            found.append(step)
+    return [sorted(step) for step in found]
+
+
+def _without_ids(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_ids(item) for key, item in value.items() if key != "id"}
+        case list():
+            return [_without_ids(item) for item in value]
+        case _:
+            return value
+
+
+class Listener:
+    """A broker that keeps all that runs tell, by run."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[str, bytes]]] = {}
+        self._numbers: dict[str, int] = {}
+
+    def publish(self, run_id: str, event: str, data: bytes, *, number: int | None = None) -> None:
+        if number is not None and number <= self._numbers.get(run_id, 0):
+            return
+        self._numbers[run_id] = number or 0
+        self.told.setdefault(run_id, []).append((event, data))
+
+    def listen(self, run_id: str, *, after: str | None = None) -> Any:
+        raise NotImplementedError
+
+    def knows(self, run_id: str, event_id: str | None = None) -> bool:
+        return run_id in self.told
 
 
 def _limit(case: Case) -> dict[str, Any]:
@@ -148,9 +237,12 @@ def _finish(outcome: Outcome, calls: list[str], history: list[Any], sources: lis
     return outcome
 
 
-async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls: list[str]) -> Outcome:
+async def through_perdure(
+    env: PerdureEnvironment, name: str, case: Case, calls: list[str], listener: Listener
+) -> Outcome:
     """The outcome in an environment that has the case's graph (which notes its calls in `calls`) as `name`."""
     outcome = Outcome()
+    told: list[tuple[str, bytes]] = []
     for value in case.inputs:
         run = await env.start(
             name,
@@ -159,6 +251,7 @@ async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls:
             config=_limit(case),
             context=case.context,
             keep_open=len(case.inputs) > 1,
+            stream=["updates", "values"],
         )
         try:
             while items := await run.wait_for_approvals(poll=POLL):
@@ -171,6 +264,9 @@ async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls:
                 outcome.ends.append(plain(await run.result()))
         except RunFailed as error:
             outcome.failed(error.cause_type)
+        told += listener.told.get(run.run_id, ())
+    if not outcome.has_failed:
+        outcome.updates = by_step(told)
     history: list[Any] = []
     with suppress(RunFailed):  # as above
         history = [state async for state in run.history()]
@@ -186,19 +282,22 @@ async def all_through_perdure(
     calls: dict[str, list[str]] = {name: [] for name in cases}
     graphs = {name: case.build(calls[name]) for name, case in cases.items()}
     turns = asyncio.Semaphore(AT_ONCE)
+    listener = Listener()
 
     async def one(env: PerdureEnvironment, name: str) -> tuple[Outcome, str]:
         async with turns:
             outcome = Outcome()
             try:
                 async with asyncio.timeout(CASE_SECONDS):
-                    outcome = await through_perdure(env, name, cases[name], calls[name])
+                    outcome = await through_perdure(env, name, cases[name], calls[name], listener)
             except TimeoutError:
                 outcome.failed("the case took too long")
             return outcome, (await env.client.get_workflow_handle(name).fetch_history()).to_json()
 
     async with (
-        PerdureEnvironment.start(graphs, time_skipping=False, carry_every=carry_every, worker=False) as env,
+        PerdureEnvironment.start(
+            graphs, time_skipping=False, carry_every=carry_every, worker=False, broker=listener
+        ) as env,
         env.worker(**worker),
     ):
         found = await asyncio.gather(*(one(env, name) for name in cases))

@@ -144,7 +144,7 @@ def _told(mode: str, name: str, native: Outcome, ours: Outcome) -> str:
             "drawn from:",
             str(spec),
         ]
-    for field in ("stops", "ends", "calls", "history"):
+    for field in ("stops", "ends", "updates", "calls", "history"):
         theirs, mine = getattr(native, field), getattr(ours, field)
         if theirs != mine:
             lines += [f"{field}:", f"  natively: {theirs}", f"  through Perdure: {mine}"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -82,6 +82,7 @@ class PerdureClient:
         thread_budget: Budget | None = None,
         deadline: timedelta | None = None,
         approval_timeout: timedelta | None = None,
+        stream: Sequence[str] = (),
     ) -> RunHandle:
         """Start a run.
 
@@ -102,12 +103,13 @@ class PerdureClient:
             deadline: a run that has not ended so long after the thread took it fails with `RunExpired`.
             approval_timeout: how long a question waits that names no deadline; then the run fails with `ApprovalExpired`.
                 `FOR_EVER` for one that may wait for ever.
+            stream: LangGraph's stream modes that are told to the worker's broker while it runs.
 
         Raises:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = _within(limits, input, config, context, checkpoint_id)
+        request = replace(_within(limits, input, config, context, checkpoint_id), stream=[*stream])
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
