@@ -163,25 +163,24 @@ async def _streamed_natively(case: Case) -> list[Any]:
             if not most:
                 break
             value = Command(resume=_answers(case, stops)) if stops else None
-    return by_step(told)
+    return by_step(told, graph.nodes)
 
 
-def by_step(told: Iterable[tuple[str, bytes]]) -> list[Any]:
-    """The updates between one event with values and the next, in the order of their text; without what is random natively.
-    Questions that are asked at the same time are one step."""
+def by_step(told: Iterable[tuple[str, bytes]], nodes: Iterable[str]) -> list[Any]:
+    """What was asked, in the order of its text; then the updates of `nodes` between one event with values and the next,
+    likewise; without what is random natively. A `@task` has an update of its own natively, and none here."""
+    told_of = {*nodes}
+    asked: list[str] = []
     steps: list[list[str]] = [[]]
     for event, data in told:
         if event == "values":
             steps.append([])
-        else:
-            steps[-1].append(json.dumps(_without_ids(orjson.loads(data)), sort_keys=True))
-    found: list[list[str]] = []
-    for step in filter(None, steps):
-        if found and all("__interrupt__" in update for update in (*found[-1], *step)):
-            found[-1] += step
-        else:
-            found.append(step)
-    return [sorted(step) for step in found]
+            continue
+        update: dict[str, Any] = orjson.loads(data)
+        asked += [json.dumps(item["value"]) for item in update.get("__interrupt__", ())]
+        if told_of & update.keys():
+            steps[-1].append(json.dumps(_without_ids(update), sort_keys=True))
+    return [sorted(asked), *(sorted(step) for step in steps if step)]
 
 
 def _without_ids(value: Any) -> Any:
@@ -266,7 +265,7 @@ async def through_perdure(
             outcome.failed(error.cause_type)
         told += listener.told.get(run.run_id, ())
     if not outcome.has_failed:
-        outcome.updates = by_step(told)
+        outcome.updates = by_step(told, case.build([]).nodes)
     history: list[Any] = []
     with suppress(RunFailed):  # as above
         history = [state async for state in run.history()]

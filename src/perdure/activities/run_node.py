@@ -267,7 +267,8 @@ async def _attempt(
         if output is not None:
             outcome["output"] = output
     except GraphInterrupt as stop:
-        outcome["interrupts"] = list(stop.args[0]) if stop.args else []
+        # That of a task comes from the task and from its node.
+        outcome["interrupts"] = [*{item.id: item for item in (stop.args[0] if stop.args else ())}.values()]
         outcome["nested"] = nested()
     except ParentCommand as command:
         outcome["parent_command"] = command.args[0]
