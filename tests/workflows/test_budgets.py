@@ -269,8 +269,10 @@ async def test_wall_time_passes_while_it_runs_and_not_while_a_person_is_asked() 
     async def asks(state: State) -> State:
         return {"said": [interrupt("well?")]}
 
+    seconds = 0.0
+
     async def slow(state: State) -> State:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(seconds)
         return {"said": ["slow"]}
 
     builder = StateGraph(State)
@@ -284,9 +286,10 @@ async def test_wall_time_passes_while_it_runs_and_not_while_a_person_is_asked() 
         [item] = await run.wait_for_approvals()
         await run.resume({item.id: "yes"})
         assert len((await run.result())["said"]) == 3
-        run = await env.start("g", {}, budget=Budget(wall_time=timedelta(seconds=0.5)))
+        seconds = 4.2
+        run = await env.start("g", {}, budget=Budget(wall_time=timedelta(seconds=4)))
         [item] = await run.wait_for_approvals()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(seconds)
         await run.resume({item.id: "yes"})
         with pytest.raises(RunFailed, match="wall_time"):
             await run.result()
