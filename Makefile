@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo demo-purchase test chaos check format lint types imports differential check-langgraph compat lock clean
+.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential check-langgraph compat lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
 	@echo "make demo-purchase   watch a shipment fail and the money come back (≤ 60 s, no API key)"
+	@echo "make demo-faults     watch an agent finish while its model provider fails every third call (≤ 60 s, no API key)"
 	@echo "make test     run the whole test suite"
 	@echo "make chaos    crash the examples at every event (some 10 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
@@ -33,6 +34,9 @@ demo: install
 
 demo-purchase: install
 	@PYTHONPATH=examples $(BIN)/python -m purchase.demo $(ARGS)
+
+demo-faults: install
+	@PYTHONPATH=examples $(BIN)/python -m faults.demo $(ARGS)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -65,7 +69,7 @@ compat: install
 
 lock: install
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev-server --extra s3 --extra postgres --group dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --all-extras --group dev pyproject.toml -o requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .perdure .pytest_cache .ruff_cache

@@ -44,13 +44,16 @@ def install(version: str, related: list[str]) -> Path:
         venv.create(folder, with_pip=True)
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(locked()) + "\n")
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    needed = [item for name in ("support", "test") for item in groups[name] if isinstance(item, str)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    extras = ",".join(project["project"]["optional-dependencies"])
+    groups = [groups[name] for name in ("support", "purchase", "faults", "models", "test")]
+    needed = sorted({item for group in groups for item in group if isinstance(item, str)})
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     wanted = [f"langgraph=={version}", *related, *needed, "hatchling", "editables"]
     subprocess.run([*pip, "-c", str(constraints), *wanted], check=True)
     subprocess.run(
-        [*pip, "-c", str(constraints), "--no-build-isolation", "-e", f"{ROOT}[dev-server]"], check=True
+        [*pip, "-c", str(constraints), "--no-build-isolation", "-e", f"{ROOT}[{extras}]"], check=True
     )
     return python
 

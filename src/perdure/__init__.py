@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from perdure.contract.budget import Budget
     from perdure.contract.limits import FOR_EVER, RateLimit, RunLimits
     from perdure.contract.policy import LLM_RETRY, TOOL_RETRY, durable
+    from perdure.contract.verdict import Verdict
     from perdure.errors import PerdureError, RunCancelled, RunFailed
-    from perdure.graph.effect import current_effect, effect
+    from perdure.graph.effect import commit_effects, current_effect, effect
     from perdure.graph.inline import run_graph
+    from perdure.graph.structured import structured
     from perdure.worker.plugin import PerdurePlugin
     from perdure.workflows.saga import Saga
 
@@ -39,9 +41,12 @@ _HOME = {
     "fallback": "perdure.activities.fallback",
     "Saga": "perdure.workflows.saga",
     "TOOL_RETRY": "perdure.contract.policy",
+    "Verdict": "perdure.contract.verdict",
+    "commit_effects": "perdure.graph.effect",
     "connect": "perdure.client",
     "durable": "perdure.contract.policy",
     "run_graph": "perdure.graph.inline",
+    "structured": "perdure.graph.structured",
 }
 
 __all__ = [
@@ -58,12 +63,15 @@ __all__ = [
     "RunHandle",
     "RunLimits",
     "Saga",
+    "Verdict",
+    "commit_effects",
     "connect",
     "current_effect",
     "durable",
     "effect",
     "fallback",
     "run_graph",
+    "structured",
 ]
 
 

@@ -1,6 +1,6 @@
 """Every private symbol of LangGraph, LangChain and Temporal that Perdure uses, and the few that it replaces.
 
-Nothing else in the project names a private upstream symbol. `tests/test_compat.py` pins each one, so that an upstream
+Nothing else in the project names a private upstream symbol, but for `_compat_models.py` those of chat models. `tests/test_compat.py` pins each one, so that an upstream
 release which moves one fails there, with the name, and not in somebody's run.
 
 Replacements (`install`) are for graphs that run inside a workflow, and for the model calls of an attempt of a node. Each
@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any, Protocol, cast
 
@@ -29,10 +26,6 @@ import langgraph.pregel._executor as _pregel_executor
 import langgraph.pregel._messages as _pregel_messages
 import langgraph.pregel._retry as _pregel_retry
 import langgraph.pregel._runner as _pregel_runner
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.load import dumps
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._config import DEFAULT_RECURSION_LIMIT, recast_checkpoint_ns
 from langgraph._internal._constants import (
@@ -42,6 +35,7 @@ from langgraph._internal._constants import (
     CONFIG_KEY_CHECKPOINT_MAP,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_CHECKPOINTER,
+    CONFIG_KEY_DURABILITY,
     CONFIG_KEY_NODE_ERROR,
     CONFIG_KEY_READ,
     CONFIG_KEY_RESUME_MAP,
@@ -69,11 +63,14 @@ from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[repo
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
 from langgraph.pregel._call import get_runnable_for_task
+from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import PregelExecutableTask, TimeoutPolicy
 from temporalio.client import WorkflowHandle
 from temporalio.converter import DataConverter
+
+from perdure._compat_models import MODELS_REPLACED
 
 __all__ = [
     "ACTIVITY_MARK",
@@ -83,6 +80,7 @@ __all__ = [
     "CONFIG_KEY_CHECKPOINT_ID",
     "CONFIG_KEY_CHECKPOINT_MAP",
     "CONFIG_KEY_CHECKPOINT_NS",
+    "CONFIG_KEY_DURABILITY",
     "CONFIG_KEY_NODE_ERROR",
     "CONFIG_KEY_READ",
     "CONFIG_KEY_RESUME_MAP",
@@ -108,22 +106,19 @@ __all__ = [
     "DeltaSnapshot",
     "GraphIds",
     "LazyAtomicCounter",
-    "ModelCall",
-    "ModelCaller",
     "ParentCommand",
     "Pregel",
     "PregelNode",
     "PregelScratchpad",
     "RunnableCallable",
     "RunnableSeq",
+    "StreamMessagesHandler",
     "TaskFunction",
-    "as_chunk",
     "configurable",
     "get_runnable_for_task",
     "graph_ids",
     "install",
     "is_activity",
-    "model_caller",
     "recast_checkpoint_ns",
     "run_in_time",
     "set_config_context",
@@ -203,128 +198,6 @@ def _executor_init(self: Any, *args: Any, **kwargs: Any) -> None:
     _original_executor_init(self, *args, **kwargs)
 
 
-@dataclass(frozen=True)
-class ModelCall:
-    """One call of a chat model, where LangChain itself would ask its cache."""
-
-    model: BaseChatModel
-    messages: list[BaseMessage]
-    stop: list[str] | None
-    options: dict[str, Any]
-
-    @property
-    def identity(self) -> str:
-        """The model with its parameters and the messages, as LangChain's cache tells calls apart; the same text in another
-        process."""
-        model = self.model._get_llm_string(stop=self.stop, **self.options)  # pyright: ignore[reportPrivateUsage]
-        messages = [
-            message if message.id is None else message.model_copy(update={"id": None})
-            for message in self.messages
-        ]
-        return re.sub(r" at 0x[0-9a-f]+", "", f"{model}\n{dumps(messages)}")
-
-    def retell(self, result: ChatResult, manager: Any) -> None:
-        """Let whoever listens to the call's tokens have an answer that is known already."""
-        model: Any = self.model
-        model._replay_v2_events_for_cache_hit(result.generations, run_manager=manager, **self.options)
-        for chunk in self._pieces(result, manager, async_api=False):
-            manager.on_llm_new_token(chunk.text, chunk=chunk)
-
-    async def aretell(self, result: ChatResult, manager: Any) -> None:
-        model: Any = self.model
-        await model._areplay_v2_events_for_cache_hit(result.generations, run_manager=manager, **self.options)
-        for chunk in self._pieces(result, manager, async_api=True):
-            await manager.on_llm_new_token(chunk.text, chunk=chunk)
-
-    def _pieces(self, result: ChatResult, manager: Any, *, async_api: bool) -> list[ChatGenerationChunk]:
-        model: Any = self.model
-        how: dict[str, Any] = {**self.options, "async_api": async_api, "run_manager": manager}
-        if manager is None or model._should_use_protocol_streaming(**how) or not model._should_stream(**how):
-            return []
-        return [ChatGenerationChunk(message=as_chunk(made.message)) for made in result.generations]
-
-
-def as_chunk(message: BaseMessage) -> AIMessageChunk:
-    """A whole message of a model, or a piece of one, as a piece."""
-    if isinstance(message, AIMessageChunk):
-        return message
-    fields = {name: getattr(message, name) for name in AIMessage.model_fields if name != "type"}
-    return AIMessageChunk(**fields, chunk_position="last")
-
-
-class ModelCaller(Protocol):
-    """Stands between a chat model and whoever calls it. `make` makes the call, `known` asks for an answer that is known;
-    `manager` is LangChain's callback manager of the call."""
-
-    def call(self, call: ModelCall, make: Callable[[], ChatResult], manager: Any) -> ChatResult: ...
-    async def acall(
-        self, call: ModelCall, make: Callable[[], Awaitable[ChatResult]], manager: Any
-    ) -> ChatResult: ...
-    def stream(self, call: ModelCall, make: Callable[[], Any], known: Callable[[], Any]) -> Iterator[Any]: ...
-    def astream(
-        self, call: ModelCall, make: Callable[[], Any], known: Callable[[], Any]
-    ) -> AsyncIterator[Any]: ...
-
-
-model_caller: ContextVar[ModelCaller | None] = ContextVar("perdure_model_caller", default=None)
-"""Set while an attempt of a node runs; what the node starts inherits it."""
-
-# LangChain's own cache does not see streams, marks what it answers as free of cost, and a model may have another.
-_generate = BaseChatModel._generate_with_cache  # pyright: ignore[reportPrivateUsage]
-_agenerate = BaseChatModel._agenerate_with_cache  # pyright: ignore[reportPrivateUsage]
-_stream = BaseChatModel.stream
-_astream = BaseChatModel.astream
-_FORMATS = ("ls_structured_output_format", "structured_output_format")
-
-
-def _called(
-    self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
-) -> ChatResult:
-    make = partial(_generate, self, messages, stop, run_manager, **options)
-    caller = model_caller.get()
-    return (
-        make() if caller is None else caller.call(ModelCall(self, messages, stop, options), make, run_manager)
-    )
-
-
-async def _acalled(
-    self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **options: Any
-) -> ChatResult:
-    make = partial(_agenerate, self, messages, stop, run_manager, **options)
-    caller = model_caller.get()
-    if caller is None:
-        return await make()
-    return await caller.acall(ModelCall(self, messages, stop, options), make, run_manager)
-
-
-def _streamed(
-    self: Any, input: Any, config: Any = None, *, stop: Any = None, **options: Any
-) -> Iterator[Any]:
-    make = partial(_stream, self, input, config, stop=stop, **options)
-    caller = model_caller.get()
-    # What does not stream calls the model as `invoke` does.
-    if caller is None or not self._should_stream(async_api=False, **{**options, "stream": True}):
-        return make()
-    known = partial(self.invoke, input, config, stop=stop, **options)
-    return caller.stream(_stream_call(self, input, stop, options), make, known)
-
-
-def _astreamed(
-    self: Any, input: Any, config: Any = None, *, stop: Any = None, **options: Any
-) -> AsyncIterator[Any]:
-    make = partial(_astream, self, input, config, stop=stop, **options)
-    caller = model_caller.get()
-    if caller is None or not self._should_stream(async_api=True, **{**options, "stream": True}):
-        return make()
-    known = partial(self.ainvoke, input, config, stop=stop, **options)
-    return caller.astream(_stream_call(self, input, stop, options), make, known)
-
-
-def _stream_call(model: Any, input: Any, stop: Any, options: dict[str, Any]) -> ModelCall:
-    messages = model._convert_input(input).to_messages()
-    return ModelCall(model, messages, stop, {k: v for k, v in options.items() if k not in _FORMATS})
-
-
 class _ModuleWith(ModuleType):
     """A module with some names replaced; everything else is looked up in the original."""
 
@@ -345,10 +218,7 @@ REPLACED: Mapping[tuple[Any, str], Any] = {
     (_pregel_retry, "time"): _ModuleWith(time, {"monotonic": _monotonic, "time": _time}),
     (_pregel_runner, "asyncio"): _ModuleWith(asyncio, {"wait": _wait}),
     (_pregel_executor.BackgroundExecutor, "__init__"): _executor_init,
-    (BaseChatModel, "_generate_with_cache"): _called,
-    (BaseChatModel, "_agenerate_with_cache"): _acalled,
-    (BaseChatModel, "stream"): _streamed,
-    (BaseChatModel, "astream"): _astreamed,
+    **MODELS_REPLACED,
 }
 """Where LangGraph itself is not deterministic, where LangChain calls a chat model, and what stands there instead."""
 

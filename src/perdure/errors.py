@@ -20,7 +20,14 @@ __all__ = [
     "GraphNotFound",
     "InputInvalid",
     "InterruptUnknown",
+    "ModelOutputError",
     "NodeFailed",
+    "OutputCallInvalid",
+    "OutputEmpty",
+    "OutputIncomplete",
+    "OutputMalformed",
+    "OutputRefused",
+    "OutputTruncated",
     "PayloadError",
     "PayloadNotSerializable",
     "PayloadTooLarge",
@@ -34,7 +41,9 @@ __all__ = [
     "StateUpdateRefused",
     "TaskNotFound",
     "TaskNotTaken",
+    "ThreadBusy",
     "ThreadNotFound",
+    "ToolCallsInvalid",
 ]
 
 
@@ -80,6 +89,10 @@ class TaskNotTaken(PerdureError):
 
 class ThreadNotFound(PerdureError):
     """No thread, or no run of it, has that id."""
+
+
+class ThreadBusy(PerdureError):
+    """A run was refused, as its thread has one already; one that is under way cannot be forgotten either."""
 
 
 class InterruptUnknown(PerdureError):
@@ -163,6 +176,55 @@ class PayloadTooLarge(PayloadError):
     """What Perdure lets pass; the rest is for what surrounds the value."""
 
 
+class ModelOutputError(PerdureError):
+    """A model has answered, and the answer cannot be used.
+
+    Attributes:
+        output: what the model said, as text.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message, output)
+        self.output = output
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputEmpty(ModelOutputError):
+    """Neither text nor tool calls. Asked again, a model may say something."""
+
+    retryable = True
+
+
+class OutputCallInvalid(ModelOutputError):
+    """Tool calls alone, with arguments that are not JSON. Asked again, a model may write them right."""
+
+    retryable = True
+
+
+class OutputIncomplete(ModelOutputError):
+    """A stream ended without the end of its answer: the connection failed. A retry has another connection."""
+
+    retryable = True
+
+
+class OutputTruncated(ModelOutputError):
+    """The answer was cut off at its token limit. A retry has the same limit."""
+
+
+class OutputRefused(ModelOutputError):
+    """The model, or its provider's filter, would not answer. A retry asks the same."""
+
+
+class OutputMalformed(ModelOutputError):
+    """The answer is not what was asked for, nor were its repairs. It was asked again as often as was declared."""
+
+
+class ToolCallsInvalid(ModelOutputError):
+    """The model went on calling tools that there are not, or with arguments that do not fit, however often it was told."""
+
+
 class RemoteError(PerdureError):
     """Stands for an exception whose class is not known in this process.
 
@@ -188,16 +250,28 @@ class NodeFailed(PerdureError):
         cause_type, cause: class name and message of its last error.
         attempts: how often it was tried; 0 where that is unknown.
         original: the exception itself where it could be restored.
+        kind: the failure's class, such as `"rate_limited"` (docs/retries.md); "" where that is unknown.
+        output: what the model said, where that could not be used.
     """
 
     def __init__(
-        self, *, node: str, cause_type: str, cause: str, attempts: int, original: BaseException | None = None
+        self,
+        *,
+        node: str,
+        cause_type: str,
+        cause: str,
+        attempts: int,
+        original: BaseException | None = None,
+        kind: str = "",
+        output: str = "",
     ) -> None:
         self.node = node
         self.cause_type = cause_type
         self.cause = cause
         self.attempts = attempts
         self.original = original
+        self.kind = kind
+        self.output = output
         tried = f" after {attempts} attempts" if attempts > 1 else ""
         super().__init__(f"node {node!r} failed{tried}: {cause_type}: {cause}")
 

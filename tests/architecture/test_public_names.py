@@ -8,6 +8,7 @@ import sys
 import perdure
 import perdure.client
 import perdure.testing
+import perdure.testing.providers
 
 
 def test_the_roots_names_are_frozen_and_load() -> None:
@@ -25,12 +26,15 @@ def test_the_roots_names_are_frozen_and_load() -> None:
         "RunHandle",
         "RunLimits",
         "Saga",
+        "Verdict",
+        "commit_effects",
         "connect",
         "current_effect",
         "durable",
         "effect",
         "fallback",
         "run_graph",
+        "structured",
     ]
     for name in perdure.__all__:
         assert getattr(perdure, name) is not None
@@ -45,6 +49,17 @@ def test_the_names_of_testing_and_client_are_frozen() -> None:
         "ScriptExhausted",
         "ScriptedChatModel",
         "replay",
+    ]
+    assert sorted(perdure.testing.providers.__all__) == [
+        "Broken",
+        "Call",
+        "FakeAnthropic",
+        "FakeOpenAI",
+        "Reply",
+        "Reset",
+        "Stall",
+        "Status",
+        "ToolCall",
     ]
 
 

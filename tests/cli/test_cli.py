@@ -31,7 +31,7 @@ def test_a_run_prints_its_steps_on_stderr_and_its_result_on_stdout(cli: Cli) -> 
     assert run.code == 0, run.err
     assert run.json() == {"text": "hello", "log": ["wrote hello"]}
     assert "thread plain-1" in run.err
-    assert re.search(r"✓ flaky .* 2 attempts +ConnectionError: the model is away", run.err)
+    assert re.search(r"✓ flaky .* 2 attempts \(connection\) +ConnectionError: the model is away", run.err)
 
 
 @pytest.mark.parametrize("source", ["file", "stdin"])

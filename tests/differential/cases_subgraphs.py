@@ -7,6 +7,7 @@ import operator
 from typing import Annotated, Any
 
 from case_table import START_LOG, Calls, Log, case, chain, graph, step
+from langchain_core.runnables import RunnableConfig
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
@@ -263,3 +264,50 @@ def a_node_calls_tasks(calls: Calls) -> Any:
         return {"log": [twice(len(state["log"])).result()]}
 
     return graph(work, sync, edges="> work sync").compile()
+
+
+@case(limit=None)
+def a_subgraph_with_a_limit_of_its_own_never_ends(calls: Calls) -> Any:
+    inner = graph(step(calls, "x"), edges="> x x").compile().with_config({"recursion_limit": 7})
+    return holding(inner).compile()
+
+
+@case(limit=30)
+def the_limit_of_the_run_beats_that_of_a_subgraph(calls: Calls) -> Any:
+    inner = chain(calls, "t", "u", "v", "w", "x", "y", "z").compile().with_config({"recursion_limit": 2})
+    return holding(inner).compile()
+
+
+@case(limit=None)
+def a_subgraph_below_one_with_a_limit_never_ends(calls: Calls) -> Any:
+    inner = graph(step(calls, "x"), edges="> x x").compile().with_config({"recursion_limit": 50})
+    middle = holding(inner).compile().with_config({"recursion_limit": 6})
+    return holding(middle).compile()
+
+
+@case(limit=8)
+def late_subgraphs_have_as_many_steps_as_early_ones(calls: Calls) -> Any:
+    inner = chain(calls, "v", "w", "x", "y", "z").compile()
+    builder = holding(inner)
+    builder.add_conditional_edges("inner", lambda state: END if len(state["log"]) > 60 else "inner")
+    return builder.compile()
+
+
+@case(limit=None)
+def a_called_subgraph_has_a_limit_of_its_own(calls: Calls) -> Any:
+    inner = graph(step(calls, "x"), edges="> x x").compile().with_config({"recursion_limit": 5})
+
+    async def call(state: Log) -> Any:
+        return await inner.ainvoke({"log": []})
+
+    return graph(call, edges="> call").compile()
+
+
+@case()
+def a_called_subgraph_has_the_limit_of_the_run(calls: Calls) -> Any:
+    inner = graph(step(calls, "x"), edges="> x x").compile()
+
+    async def call(state: Log, config: RunnableConfig) -> Any:
+        return await inner.ainvoke({"log": []}, config)
+
+    return graph(call, edges="> call").compile()

@@ -7,19 +7,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import itertools
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from temporalio.service import RPCError
 
 from perdure.errors import RunFailed
+from perdure.streams.wire import to_json
 from perdure.testing import PerdureEnvironment
 
 MOST_STOPS = 3
@@ -32,12 +37,12 @@ CASE_SECONDS = 120.0
 class Case:
     """`build` makes the compiled graph without a checkpointer; its nodes may note their calls in the list they get.
 
-    `inputs` are several runs on one thread. Interrupts are answered together, or `one_by_one`, with what `answer` says.
+    `inputs` are several runs on one thread; `limit` is the recursion limit that they name, if any. Interrupts are answered together, or `one_by_one`, with what `answer` says.
     """
 
     build: Callable[[list[str]], Any]
     inputs: tuple[Any, ...]
-    limit: int = 25
+    limit: int | None = 25
     one_by_one: bool = False
     answer: Callable[[Any], Any] = lambda value: f"answer to {value}"
     context: Any = None
@@ -53,6 +58,9 @@ class Outcome:
     """Each run's values, or the type of its error."""
     history: list[Any] = field(default_factory=list)
     """The thread's checkpoints, newest first."""
+    updates: list[Any] = field(default_factory=list)
+    """What the stream of updates says, step by step: the nodes of one step have no order of their own. Not told of a run that
+    failed."""
     calls: Counter[str] = field(default_factory=Counter)
     """How often each node ran; not told of a run that failed, which stops nodes wherever they are."""
     length: int = field(default=0, compare=False)
@@ -93,9 +101,10 @@ def _saved(value: Any) -> Any:
 async def natively(case: Case) -> Outcome:
     calls: list[str] = []
     graph = case.build(calls).copy({"checkpointer": InMemorySaver()})
-    config = {"configurable": {"thread_id": "1"}, "recursion_limit": case.limit}
+    config = {"configurable": {"thread_id": "1"}, **_limit(case)}
     outcome = Outcome()
-    for value in case.inputs:
+    # LangGraph writes `__interrupt__` into an input that is the state of a graph without channels of its own.
+    for value in copy.deepcopy(case.inputs):
         while True:
             try:
                 result = await graph.ainvoke(value, config, context=case.context, durability="sync")
@@ -116,11 +125,96 @@ async def natively(case: Case) -> Outcome:
                 break
             if len(outcome.stops) == MOST_STOPS:
                 break
+    if not outcome.has_failed:
+        outcome.updates = await _streamed_natively(case)
     history: list[Any] = []
     with suppress(ValueError):  # values that do not fit the graph's own state model
         history = [state async for state in graph.aget_state_history(config)]
     sources = [(state.metadata["step"], state.metadata["source"]) for state in history]
     return _finish(outcome, calls, history, sources)
+
+
+async def _streamed_natively(case: Case) -> list[Any]:
+    graph = case.build([]).copy({"checkpointer": InMemorySaver()})
+    config = {"configurable": {"thread_id": "1"}, **_limit(case)}
+    told: list[tuple[str, bytes]] = []
+    most = MOST_STOPS
+    for value in copy.deepcopy(case.inputs):
+        while True:
+            parts = graph.astream(
+                value,
+                config,
+                context=case.context,
+                stream_mode=["updates", "values"],
+                output_keys=graph.output_channels,
+                durability="sync",
+            )
+            said = [(mode, to_json(chunk)) async for mode, chunk in parts]
+            told += said
+            state = await graph.aget_state(config)
+            asked = [
+                orjson.loads(chunk).get("__interrupt__", ()) for mode, chunk in said if mode == "updates"
+            ]
+            stops = {stop.id: stop.value for stop in state.interrupts}
+            stops |= {stop["id"]: stop["value"] for stop in itertools.chain(*asked)}
+            if not state.next and not stops:
+                break
+            most -= 1
+            if not most:
+                break
+            value = Command(resume=_answers(case, stops)) if stops else None
+    return by_step(told, graph.nodes)
+
+
+def by_step(told: Iterable[tuple[str, bytes]], nodes: Iterable[str]) -> list[Any]:
+    """What was asked, in the order of its text; then the updates of `nodes` between one event with values and the next,
+    likewise; without what is random natively. A `@task` has an update of its own natively, and none here."""
+    told_of = {*nodes}
+    asked: list[str] = []
+    steps: list[list[str]] = [[]]
+    for event, data in told:
+        if event == "values":
+            steps.append([])
+            continue
+        update: dict[str, Any] = orjson.loads(data)
+        asked += [json.dumps(item["value"]) for item in update.get("__interrupt__", ())]
+        if told_of & update.keys():
+            steps[-1].append(json.dumps(_without_ids(update), sort_keys=True))
+    return [sorted(asked), *(sorted(step) for step in steps if step)]
+
+
+def _without_ids(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _without_ids(item) for key, item in value.items() if key != "id"}
+        case list():
+            return [_without_ids(item) for item in value]
+        case _:
+            return value
+
+
+class Listener:
+    """A broker that keeps all that runs tell, by run."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[str, bytes]]] = {}
+        self._numbers: dict[str, int] = {}
+
+    def publish(self, run_id: str, event: str, data: bytes, *, number: int | None = None) -> None:
+        if number is not None and number <= self._numbers.get(run_id, 0):
+            return
+        self._numbers[run_id] = number or 0
+        self.told.setdefault(run_id, []).append((event, data))
+
+    def listen(self, run_id: str, *, after: str | None = None) -> Any:
+        raise NotImplementedError
+
+    def knows(self, run_id: str, event_id: str | None = None) -> bool:
+        return run_id in self.told
+
+
+def _limit(case: Case) -> dict[str, Any]:
+    return {} if case.limit is None else {"recursion_limit": case.limit}
 
 
 def _answers(case: Case, stops: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,17 +236,21 @@ def _finish(outcome: Outcome, calls: list[str], history: list[Any], sources: lis
     return outcome
 
 
-async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls: list[str]) -> Outcome:
+async def through_perdure(
+    env: PerdureEnvironment, name: str, case: Case, calls: list[str], listener: Listener
+) -> Outcome:
     """The outcome in an environment that has the case's graph (which notes its calls in `calls`) as `name`."""
     outcome = Outcome()
+    told: list[tuple[str, bytes]] = []
     for value in case.inputs:
         run = await env.start(
             name,
             value,
             thread_id=name,
-            config={"recursion_limit": case.limit},
+            config=_limit(case),
             context=case.context,
             keep_open=len(case.inputs) > 1,
+            stream=["updates", "values"],
         )
         try:
             while items := await run.wait_for_approvals(poll=POLL):
@@ -165,6 +263,9 @@ async def through_perdure(env: PerdureEnvironment, name: str, case: Case, calls:
                 outcome.ends.append(plain(await run.result()))
         except RunFailed as error:
             outcome.failed(error.cause_type)
+        told += listener.told.get(run.run_id, ())
+    if not outcome.has_failed:
+        outcome.updates = by_step(told, case.build([]).nodes)
     history: list[Any] = []
     with suppress(RunFailed):  # as above
         history = [state async for state in run.history()]
@@ -180,19 +281,22 @@ async def all_through_perdure(
     calls: dict[str, list[str]] = {name: [] for name in cases}
     graphs = {name: case.build(calls[name]) for name, case in cases.items()}
     turns = asyncio.Semaphore(AT_ONCE)
+    listener = Listener()
 
     async def one(env: PerdureEnvironment, name: str) -> tuple[Outcome, str]:
         async with turns:
             outcome = Outcome()
             try:
                 async with asyncio.timeout(CASE_SECONDS):
-                    outcome = await through_perdure(env, name, cases[name], calls[name])
+                    outcome = await through_perdure(env, name, cases[name], calls[name], listener)
             except TimeoutError:
                 outcome.failed("the case took too long")
             return outcome, (await env.client.get_workflow_handle(name).fetch_history()).to_json()
 
     async with (
-        PerdureEnvironment.start(graphs, time_skipping=False, carry_every=carry_every, worker=False) as env,
+        PerdureEnvironment.start(
+            graphs, time_skipping=False, carry_every=carry_every, worker=False, broker=listener
+        ) as env,
         env.worker(**worker),
     ):
         found = await asyncio.gather(*(one(env, name) for name in cases))

@@ -45,20 +45,6 @@ MODES: dict[str, dict[str, Any]] = {
     "carried": {"carry_every": 1, **_IN_PLACE},
 }
 
-KNOWN_DIFFERENCES = {
-    (
-        "carried",
-        "a-subgraph-that-never-ends",
-    ): "a subgraph's own recursion limit starts again when the thread continues as new",
-    **{
-        (
-            mode,
-            "a-graph-without-a-reducer-asks",
-        ): "LangGraph writes `__interrupt__` into a state that is one plain dict"
-        for mode in MODES
-    },
-}
-
 
 def _names(mode: str) -> list[str]:
     """The cases of a mode: all by hand where threads are carried over, else every other one; every third random graph."""
@@ -119,7 +105,7 @@ def _selected(session: pytest.Session, mode: str) -> list[str]:
         )
         if params.get("mode") == mode:
             wanted.update(dict.fromkeys([params["name"]] if "name" in params else _names(mode)))
-    return [name for name in wanted if (mode, name) not in KNOWN_DIFFERENCES]
+    return list(wanted)
 
 
 def _marked(mode: str, *values: Any, id: str) -> Any:
@@ -135,8 +121,6 @@ def _marked(mode: str, *values: Any, id: str) -> Any:
     [_marked(mode, name, id=name) for mode in MODES for name in _names(mode)],
 )
 def test_a_graph_does_what_langgraph_does(runs: Callable[[str], Runs], mode: str, name: str) -> None:
-    if reason := KNOWN_DIFFERENCES.get((mode, name)):
-        pytest.xfail(reason)
     native, ours = _comparable(mode, _native(name), runs(mode).outcomes[name])
     if native != ours:
         pytest.fail(_told(mode, name, native, ours), pytrace=False)
@@ -160,7 +144,7 @@ def _told(mode: str, name: str, native: Outcome, ours: Outcome) -> str:
             "drawn from:",
             str(spec),
         ]
-    for field in ("stops", "ends", "calls", "history"):
+    for field in ("stops", "ends", "updates", "calls", "history"):
         theirs, mine = getattr(native, field), getattr(ours, field)
         if theirs != mine:
             lines += [f"{field}:", f"  natively: {theirs}", f"  through Perdure: {mine}"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -508,6 +509,39 @@ def services_process(data_dir: Path, *args: str) -> Iterator[tuple[subprocess.Po
             yield process, json.loads(process.stdout.readline())
         finally:
             process.kill()
+
+
+async def test_a_killed_process_loses_nothing_and_blocks_no_key(tmp_path: Path) -> None:
+    held = '{"kind": "timeout_after", "service": "payments", "operation": "charge"}'
+    slow = '{"kind": "slow", "service": "shipping", "operation": "ship", "delay_ms": 60000}'
+    with services_process(tmp_path, "--seed", "5", "--fault", held, "--fault", slow) as (process, ready):
+        assert ready["seed"] == 5
+        database = Path(ready["database"])
+        async with connect(ready["env"], timeout=timedelta(seconds=30)) as shop:
+            reservation = await shop.inventory.reserve("lamp", 1, key="reserve")
+            charging = asyncio.create_task(
+                shop.payments.charge("tok_visa", 4900, "EUR", reservation=reservation.id, key="charge")
+            )
+            await wait_for(lambda: read_ledger(database).applied("charge"))
+            shipping = asyncio.create_task(shop.shipping.ship(reservation.id, "Kai 1", key="ship"))
+            await wait_for(lambda: read_ledger(database).requests[-1].operation == "ship")
+            os.kill(process.pid, signal.SIGKILL)
+            lost = await asyncio.gather(charging, shipping, return_exceptions=True)
+        assert all(isinstance(error, httpx.TransportError) for error in lost)
+    before = read_ledger(database)
+    assert [before.applied(operation) for operation in ("reserve", "charge", "ship")] == [1, 1, 0]
+    with services_process(tmp_path) as (_, ready):
+        async with connect(ready["env"], timeout=timedelta(seconds=30)) as shop:
+            assert await shop.inventory.reserve("lamp", 1, key="reserve") == reservation
+            again = await shop.payments.charge(
+                "tok_visa", 4900, "EUR", reservation=reservation.id, key="charge"
+            )
+            assert again == await shop.payments.charge_by_key("charge")
+            await shop.shipping.ship(reservation.id, "Kai 1", key="ship")
+    after = read_ledger(database)
+    assert after.effects[:2] == before.effects
+    assert [after.applied(operation) for operation in ("reserve", "charge", "ship")] == [1, 1, 1]
+    assert violations(after) == []
 
 
 @pytest.mark.parametrize("end", ["stdin", "SIGTERM"])

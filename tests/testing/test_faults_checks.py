@@ -61,6 +61,8 @@ def test_what_a_failed_run_did_is_undone_or_a_person_knows() -> None:
     asked = ending("failed", to_undo=("k",))
     assert told(asked, *DONE) == []
     assert told(asked, *DONE, *UNDONE) == ["wrong: a person was asked to undo 'charge', which is undone"]
+    lost = Plan.parse("fail-after@undo:charge:1")
+    assert violations(lost, asked, record(*DONE, *UNDONE), BASELINE) == []
     assert verdict_on(asked, BASELINE) == "person"
 
 

@@ -138,6 +138,26 @@ async def test_different_schemas_by_a_node_that_calls_the_subgraph(same: Any) ->
     assert result["log"] == ["a", "b", "b", "a", "end", "end", "a", "b", "b", "a", "end"]
 
 
+@pytest.mark.compat("Subgraphs: called inside a node, asking, not begun again")
+async def test_a_subgraph_called_inside_a_node_asks_and_is_not_begun_again(same: Any) -> None:
+    calls: list[str] = []
+
+    def count(state: State) -> dict[str, Any]:
+        calls.append("count")
+        return {"log": ["counted"]}
+
+    inner = chain(
+        State, count=count, ask=ask("sure?"), deeper=chain(State, ask=ask("really?")).compile()
+    ).compile()
+
+    def call(state: State) -> dict[str, Any]:
+        return {"log": inner.invoke({"log": []})["log"][:3]}
+
+    result = await same(chain(State, call=call).compile(), {"log": ["in"]}, answer=str.upper)
+    assert result["log"][:3] == ["in", "counted", "sure? SURE?"]
+    assert len(calls) == 2  # once natively, once durably
+
+
 async def runs_of_a_thread(graph: Any, times: int = 3, **environment: Any) -> list[Any]:
     results = []
     async with PerdureEnvironment.start({"g": graph}, **environment) as env:

@@ -31,10 +31,13 @@ __all__ = ["EffectCalls"]
 
 
 class EffectCalls:
-    """Implements `perdure.graph.effect.EffectCaller` for one attempt; `call` is the key that the attempt was asked under."""
+    """Implements `perdure.graph.effect.EffectCaller` for one attempt; `call` is the key that the attempt was asked under.
+    `committed` tells that the node reached its point of no return; a task (`in_node` is off) has none."""
 
-    def __init__(self, call: str, mail: TaskMail, index: EffectIndex) -> None:
+    def __init__(self, call: str, mail: TaskMail, index: EffectIndex, *, in_node: bool) -> None:
         self.loop = asyncio.get_running_loop()
+        self.committed = False
+        self._in_node = in_node
         self.tool_calls = ToolCalls()
         self._call = call
         self._mail = mail
@@ -68,6 +71,11 @@ class EffectCalls:
         except Exception as error:
             self._raised.append(error)
             raise
+
+    def commit(self) -> None:
+        if not self._in_node:
+            raise RuntimeError("commit_effects() was called in a @task: call it in the node or entrypoint")
+        self.committed = True
 
     async def _make(self, request: TaskRequest) -> Any:
         return _result(await self._mail.ask(request))
@@ -175,4 +183,5 @@ def _undo_policy(spec: EffectSpec) -> UndoPolicy | None:
         factor=retry.factor,
         most=retry.most,
         timeout=spec.undo_timeout.total_seconds(),
+        parallel=spec.undo_parallel,
     )

@@ -51,7 +51,7 @@ class EffectActivities:
                     told = Effect(call.key, call.name, activity.info().attempt, in_doubt=call.result is None)
                     await spec.take_back(told, known | {"result": call.result, "key": call.key})
         except Exception as error:
-            raise undo_failure(error, call.name) from error
+            raise undo_failure(error, call.name, self._nodes.settings.classify) from error
 
     def _effect_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
         assert isinstance(call, TaskCall)

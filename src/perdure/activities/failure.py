@@ -5,13 +5,14 @@ against what the user declared.
 
 | declared on the node              | retried                                                                          |
 |-----------------------------------|----------------------------------------------------------------------------------|
-| nothing                           | what the table says                                                              |
+| nothing                           | what the table says; an answer that cannot be used at most `MOST_MALFORMED` times |
 | LangGraph `RetryPolicy`           | what `retry_on` of the first matching policy says, as often as it says           |
 | `durable(retry=...)`              | everything not in `non_retryable_error_types`, but for what can never help: a refused request (4xx), and mistakes in the code (`TypeError`, `NameError`, `ImportError`, ...) |
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +24,22 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from perdure._compat import Pregel, PregelNode
-from perdure.activities.failures import Verdict, classify, describe
+from perdure.activities.failures import classify, describe
 from perdure.contract.node import NodeCall
-from perdure.errors import PerdureError, RemoteError
+from perdure.contract.verdict import Classify, Verdict
+from perdure.errors import ModelOutputError, PerdureError, RemoteError
 from perdure.graph.policy import graph_retry_policies
 
-__all__ = ["node_failure"]
+__all__ = ["MOST_MALFORMED", "judge", "node_failure", "undo_failure"]
+
+_log = logging.getLogger(__name__)
+
+MOST_MALFORMED = 3
+"""How many answers that cannot be used one node call may get; they count among its attempts, too."""
+
+_JITTER = 0.2
+_MOST_OUTPUT_CHARS = 2_000
+_HERDS = frozenset({"rate_limited", "overloaded"})
 
 _MISTAKES = (
     TypeError,
@@ -55,33 +66,62 @@ def node_failure(
     graph: Pregel[Any, Any, Any, Any] | None,
     node: PregelNode | None,
     settled: bool = False,
+    own: Classify | None = None,
+    failures: Sequence[str] = (),
     used: dict[str, Any] | None = None,
 ) -> ApplicationError:
-    """The failure of one attempt, which `used` so much. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
-    says that the error is a task's whose own retries are used up: only a declared policy makes the node try again."""
-    verdict = classify(error)
-    decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled)
+    """The failure of one attempt, which `used` so much. `graph` and `node` are `None` when the attempt failed before they were
+    found; `settled` says that the error is a task's whose own retries are used up: only a declared policy makes the node try
+    again. `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among
+    them."""
+    verdict = judge(error, own)
+    decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled, failures=failures)
     text = describe(error)
     name = type(error).__name__
-    attempt = activity.info().attempt
+    details: dict[str, Any] = {
+        "node": "/".join(call.path),
+        "kind": verdict.kind,
+        "attempts": activity.info().attempt,
+        "failures": list(failures),
+        "error": _portable(error),
+    }
+    if output := _output(error):
+        details["output"] = output
+    if used:
+        details["usage"] = used
     return ApplicationError(
         text.removeprefix(f"{name}: "),
-        {
-            "node": "/".join(call.path),
-            "kind": verdict.kind,
-            "attempts": attempt,
-            "error": _portable(error),
-            **({"usage": used} if used else {}),
-        },
+        details,
         type=name,
         non_retryable=not decision.retry,
         next_retry_delay=decision.after,
     )
 
 
-def undo_failure(error: Exception, name: str) -> ApplicationError:
+def judge(error: BaseException, own: Classify | None) -> Verdict:
+    """What the project's own part of the table says of an error, or else the table."""
+    if own is not None:
+        try:
+            verdict = own(error)
+        except Exception:  # noqa: BLE001 - a mistake in there must not hide the error that it was asked about
+            _log.exception("classify= failed on %s; the table decides", type(error).__name__)
+        else:
+            if verdict is not None:
+                return verdict
+    return classify(error)
+
+
+def _output(error: BaseException) -> str:
+    """What a model said, where an error keeps it."""
+    said = error.output if isinstance(error, ModelOutputError) else getattr(error, "llm_output", None)
+    if said is None and isinstance(error, ValueError):
+        said = getattr(error, "doc", None)  # json's
+    return said[:_MOST_OUTPUT_CHARS] if isinstance(said, str) else ""
+
+
+def undo_failure(error: Exception, name: str, own: Classify | None = None) -> ApplicationError:
     """The failure of one attempt of an undo. What could help again is tried again."""
-    verdict = classify(error)
+    verdict = judge(error, own)
     retry = type(error).retryable if isinstance(error, PerdureError) else verdict.retry
     kind = type(error).__name__
     return ApplicationError(
@@ -101,9 +141,11 @@ def _decide(
     graph: Pregel[Any, Any, Any, Any] | None,
     node: PregelNode | None,
     settled: bool,
+    failures: Sequence[str],
 ) -> _Decision:
+    enough = verdict.kind == "malformed_output" and failures.count(verdict.kind) >= MOST_MALFORMED
     if isinstance(error, PerdureError):
-        return _Decision(type(error).retryable)
+        return _Decision(type(error).retryable and not enough)
     if isinstance(error, ApplicationError):
         return _Decision(not error.non_retryable, error.next_retry_delay)
     attempt = activity.info().attempt
@@ -115,20 +157,25 @@ def _decide(
         return _by_graph_policy(error, policies, attempt)
     if settled:
         return _Decision(False)
-    return _Decision(verdict.retry, _floor(verdict))
+    return _Decision(verdict.retry and not enough, _floor(verdict))
 
 
 def _floor(verdict: Verdict) -> timedelta | None:
-    """`Retry-After` as a floor under the policy's own backoff."""
-    if not verdict.retry or verdict.after is None:
+    """`Retry-After` as a floor under the policy's own backoff. Who was sent away with others does not come back with
+    them: such waits are up to a fifth longer, by chance."""
+    if not verdict.retry or (verdict.after is None and verdict.kind not in _HERDS):
         return None
+    return max(verdict.after or timedelta(), _backoff()) * random.uniform(1, 1 + _JITTER)
+
+
+def _backoff() -> timedelta:
     policy = activity.info().retry_policy
     if policy is None:
-        return verdict.after
+        return timedelta()
     backoff = policy.initial_interval * policy.backoff_coefficient ** (activity.info().attempt - 1)
     if policy.maximum_interval is not None:
         backoff = min(backoff, policy.maximum_interval)
-    return max(verdict.after, backoff)
+    return backoff
 
 
 def _by_graph_policy(error: Exception, policies: Sequence[GraphRetryPolicy], attempt: int) -> _Decision:

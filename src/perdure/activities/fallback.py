@@ -22,7 +22,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding
 
-from perdure._compat import as_chunk
+from perdure._compat_models import as_chunk
 from perdure.activities.breakers import breakers
 from perdure.activities.failures import classify, describe
 from perdure.activities.meter import model_name

@@ -1,8 +1,8 @@
 """Heartbeats of an attempt, and the memory that they leave for the next one.
 
 Side: activities. A heartbeat says that the attempt is alive; it also carries the checkpoints of graphs and tasks that the
-node runs by itself, the answers of its models and what it used, so that another attempt, in another process, goes on from
-there.
+node runs by itself, the answers of its models, what it used and the kinds of its failures, so that another attempt, in another
+process, goes on from there.
 
 Guaranteed: `save` comes back when the server has the memory, or after `_SAVE_TIMEOUT`. Not guaranteed: that the last second
 is in it otherwise; and checkpoints over `_MOST_BYTES` are not sent.
@@ -41,12 +41,17 @@ _OUTSIDE = frozenset({
 
 
 class Heartbeats:
-    """`memory` gives the checkpoints that the next attempt should have. `journal` and `meter` go on from what the attempts
-    before this one have left."""
+    """`memory` gives the checkpoints that the next attempt should have. `journal`, `meter` and `failures` (the kinds of this
+    call's failed attempts, as `kind_of` names them; not those whose worker died) go on from what the attempts before this one
+    have left."""
 
-    def __init__(self, call: NodeCall | None = None) -> None:
+    def __init__(
+        self, call: NodeCall | None = None, *, kind_of: Callable[[BaseException], str] | None = None
+    ) -> None:
         self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
         left = _left()
+        self.failures: list[str] = list(left.get("failures", ()))
+        self._kind_of = kind_of or (lambda error: classify(error).kind)
         self._given = call.answers if call else []
         self.journal = Journal(left.get("answers", ()) if left else self._given)
         self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
@@ -59,7 +64,9 @@ class Heartbeats:
         try:
             yield
         except Exception as error:
-            if self.meter.refused is None and classify(error).kind not in _OUTSIDE:
+            kind = self._kind_of(error)
+            self.failures.append(kind)
+            if self.meter.refused is None and kind not in _OUTSIDE:
                 self.journal.clear()
             # Not every server keeps a heartbeat that comes shortly before a failure.
             await self.save()
@@ -93,7 +100,7 @@ class Heartbeats:
             small = not memory or len(activity.payload_converter().to_payload(memory).data) <= _MOST_BYTES
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
-        left = {"answers": self.journal.entries, "usage": self.meter.usage.told()}
+        left = {"answers": self.journal.entries, "usage": self.meter.usage.told(), "failures": self.failures}
         if any(left.values()) or self._given:
             return [memory if small else [], left]
         return [memory] if memory and small else []

@@ -24,7 +24,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 
-from perdure._compat import ModelCall
+from perdure._compat_models import ModelCall
 from perdure.errors import PayloadError
 
 __all__ = ["Journal"]

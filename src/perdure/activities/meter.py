@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.outputs import ChatResult
 
-from perdure._compat import ModelCall
+from perdure._compat_models import ModelCall
 from perdure.activities.prices import price_of, prices_known
 from perdure.contract.budget import BudgetLeft
 from perdure.contract.usage import ModelUsage, Usage, total_usage

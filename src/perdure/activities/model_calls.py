@@ -20,7 +20,7 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from perdure._compat import ModelCall, as_chunk
+from perdure._compat_models import ModelCall, as_chunk
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter, model_name
 from perdure.activities.rate_limits import RateLimits
@@ -32,7 +32,7 @@ unjournaled: ContextVar[bool] = ContextVar("perdure_unjournaled", default=False)
 
 
 class ModelCalls:
-    """Implements `perdure._compat.ModelCaller`. `save` puts the journal where another attempt finds it."""
+    """Implements `perdure._compat_models.ModelCaller`. `save` puts the journal where another attempt finds it."""
 
     def __init__(
         self, journal: Journal, meter: Meter, rates: RateLimits, *, save: Callable[[], Awaitable[None]]

@@ -6,13 +6,16 @@ Side: activities.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 from langgraph.runtime import ExecutionInfo, RunControl, Runtime
 from langgraph.store.base import BaseStore
+from langgraph.types import StreamWriter
 from temporalio import activity
 
 from perdure._compat import (
@@ -20,6 +23,7 @@ from perdure._compat import (
     CONFIG_KEY_CHECKPOINT_ID,
     CONFIG_KEY_CHECKPOINT_NS,
     CONFIG_KEY_CHECKPOINTER,
+    CONFIG_KEY_DURABILITY,
     CONFIG_KEY_NODE_ERROR,
     CONFIG_KEY_READ,
     CONFIG_KEY_RUNTIME,
@@ -32,10 +36,10 @@ from perdure._compat import (
     PregelNode,
     PregelScratchpad,
 )
+from perdure.activities.nested import NestedSaver
 from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
-from perdure.graph.saver import WindowSaver
 
 __all__ = ["AttemptScope"]
 
@@ -45,16 +49,24 @@ _Graph = Pregel[Any, Any, Any, Any]
 class AttemptScope:
     """`config` for the node; `writes` is what the node sends through LangGraph's own write function.
 
-    `store` is the worker's; a graph's own wins. `control` tells whether the node asked the run to drain.
+    `store` is the worker's; a graph's own wins. `writer` is what the node's custom events go to. `control` tells whether the node asked the run to drain.
     """
 
     def __init__(
-        self, root: _Graph, graph: _Graph, node: PregelNode, given: NodeInput, *, store: BaseStore | None
+        self,
+        root: _Graph,
+        graph: _Graph,
+        node: PregelNode,
+        given: NodeInput,
+        *,
+        store: BaseStore | None,
+        writer: StreamWriter | None = None,
     ) -> None:
+        self._writer: dict[str, Any] = {"stream_writer": writer} if writer is not None else {}
         self._store = graph.store or root.store or store
         self.writes: deque[tuple[str, Any]] = deque()
         self.control = RunControl()
-        self._saver = WindowSaver(given.nested)
+        self._saver = NestedSaver(given.nested)
         own = [config for config in (root.config, graph.config if graph is not root else None) if config]
         metadata = {k: v for k, v in (node.metadata or {}).items() if k != METADATA_KEY}
         merged = merge_configs(
@@ -62,6 +74,10 @@ class AttemptScope:
         )
         merged[CONF] = {**merged.get(CONF, {}), **self._internals(root, graph, given)}
         self.config: RunnableConfig = merged
+
+    def listen(self, handlers: Sequence[BaseCallbackHandler]) -> None:
+        """Have these told what the node's models and tools do."""
+        self.config = merge_configs(self.config, {"callbacks": list(handlers)})
 
     def nested(self) -> list[SavedCheckpoint]:
         """The checkpoints of graphs that the node ran by itself: where they stopped."""
@@ -77,6 +93,7 @@ class AttemptScope:
             heartbeat=activity.heartbeat,
             previous=given.previous,
             control=self.control,
+            **self._writer,
             execution_info=ExecutionInfo(
                 checkpoint_id=conf.get(CONFIG_KEY_CHECKPOINT_ID) or "",
                 checkpoint_ns=conf.get(CONFIG_KEY_CHECKPOINT_NS, ""),
@@ -92,6 +109,8 @@ class AttemptScope:
             CONFIG_KEY_READ: partial(_read, scratch, given.channels or {}),
             CONFIG_KEY_CHECKPOINTER: self._saver,
             CONFIG_KEY_CHECKPOINT_ID: None,
+            # The saver is memory: to wait for it costs nothing.
+            CONFIG_KEY_DURABILITY: "sync",
             CONFIG_KEY_RUNTIME: runtime,
             CONFIG_KEY_SCRATCHPAD: PregelScratchpad(
                 step=scratch.step,

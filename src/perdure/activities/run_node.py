@@ -16,37 +16,42 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphInterrupt
+from langgraph.prebuilt import ToolNode
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 
 from perdure._compat import (
     NS_END,
     ParentCommand,
     Pregel,
     PregelNode,
-    model_caller,
     run_in_time,
     set_config_context,
 )
+from perdure._compat_models import model_caller, retry_in_temporal
 from perdure.activities.asking import Questions
 from perdure.activities.breakers import Breakers, breakers
 from perdure.activities.cache import NodeCache
 from perdure.activities.effect_calls import EffectCalls
-from perdure.activities.failure import node_failure
+from perdure.activities.failure import judge, node_failure
 from perdure.activities.heartbeat import Heartbeats, remembered
 from perdure.activities.lending import Lending
+from perdure.activities.meter import Meter
 from perdure.activities.model_calls import ModelCalls
+from perdure.activities.model_outputs import ModelOutputs
 from perdure.activities.node_config import AttemptScope
 from perdure.activities.node_input import NodeInputs
 from perdure.activities.rate_limits import RateLimits
+from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskMail, TaskNotices
 from perdure.activities.task_router import TaskRouter
 from perdure.activities.tasks import as_graph, graph_input, in_own_thread, needs_tasks
+from perdure.activities.telling import Telling
+from perdure.activities.tool_rounds import check_rounds
 from perdure.contract import names
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.task import TaskCall
@@ -60,6 +65,7 @@ from perdure.graph.mirror import find_node
 from perdure.graph.registry import GraphRegistry
 from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
+from perdure.streams.broker import Broker
 
 __all__ = ["Body", "NodeActivities"]
 
@@ -90,8 +96,11 @@ class NodeActivities:
         notices: TaskNotices,
         lending: Lending,
         effects: EffectIndex,
+        settings: ActivitySettings,
         rates: RateLimits | None = None,
+        broker: Broker | None = None,
     ) -> None:
+        self.settings = settings
         self._registry = registry
         self._effects = effects
         self._questions = Questions()
@@ -101,6 +110,7 @@ class NodeActivities:
         self._store = store
         self._notices = notices
         self._lending = lending
+        self._broker = broker
         self._calling_tasks: dict[tuple[str, ...], bool] = {}
 
     @activity.defn(name=names.RUN_NODE)
@@ -118,8 +128,11 @@ class NodeActivities:
         """
         body = router = effects = None
         mail = TaskMail(self._notices, self._lending, self._questions)
-        heartbeats = Heartbeats(call)
+        own = self.settings.classify
+        heartbeats = Heartbeats(call, kind_of=lambda error: judge(error, own).kind)
         meter = heartbeats.meter
+        if not self.settings.client_retries:
+            retry_in_temporal()
         try:
             async with heartbeats.beating(), mail.open():
                 root = self._registry.graph(call.graph)
@@ -128,46 +141,59 @@ class NodeActivities:
                 given = remembered(fetched)
                 retry = body.graph.retry_policy
                 router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
-                effects = EffectCalls(call.call, mail, self._effects)
+                effects = EffectCalls(call.call, mail, self._effects, in_node=not isinstance(call, TaskCall))
                 effect_caller.set(effects)
                 breakers.set(self._breakers)
                 model_caller.set(ModelCalls(heartbeats.journal, meter, self._rates, save=heartbeats.save))
-                scope = AttemptScope(root, body.graph, body.node, given, store=self._store.current)
+                telling = Telling(call, self._broker)
+                scope = AttemptScope(
+                    root,
+                    body.graph,
+                    body.node,
+                    given,
+                    store=self._store.current,
+                    writer=telling.writer(given),
+                )
+                scope.config = telling.attached(scope.config)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
-                watching: list[BaseCallbackHandler] = [meter.tool_calls]
-                if self._effects:
-                    watching.append(effects.tool_calls)
-                scope.config = merge_configs(scope.config, RunnableConfig(callbacks=watching))
+                outputs = ModelOutputs.of(body.node, self.settings.model_output)
+                handlers = [outputs, meter.tool_calls, *([effects.tool_calls] if self._effects else [])]
+                scope.listen(handlers)
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
                 meter.check()
-                if outcome.get("interrupts") and not isinstance(call, TaskCall):
-                    # What a person is asked about must not be another draft when they have said yes to it.
-                    outcome["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
-                payload = await cache.put(outcome, _encode(outcome, call))
-                if used := meter.usage.told():
-                    outcome["usage"] = used
-                    payload = _encode(outcome, call)
-                    payload.metadata[USED] = json.dumps(used).encode()
-                return outcome, payload
+                telling.output(given, outcome.get("output"))
+                if isinstance(body.node.bound, ToolNode):
+                    check_rounds(given, outcome)
+                outcome |= _notes(call, outcome, effects, outputs, heartbeats)
+                return outcome, _with_usage(
+                    outcome, call, meter, await cache.put(outcome, _encode(outcome, call))
+                )
         except Exception as error:
             # Whatever the node has made of it.
             error = meter.refused or error
-            if isinstance(error, BudgetExhausted):
-                error.answers = heartbeats.journal.entries
             settled = any(calls is not None and calls.has_raised(error) for calls in (router, effects))
-            raise node_failure(
-                error,
-                call,
-                graph=body.graph if body else None,
-                node=body.node if body else None,
-                settled=settled,
-                used=meter.usage.told(),
-            ) from error
+            raise self._failure(error, call, body, heartbeats, settled=settled) from error
+
+    def _failure(
+        self, error: Exception, call: NodeCall, body: Body | None, heartbeats: Heartbeats, *, settled: bool
+    ) -> ApplicationError:
+        if isinstance(error, BudgetExhausted):
+            error.answers = heartbeats.journal.entries
+        return node_failure(
+            error,
+            call,
+            graph=body.graph if body else None,
+            node=body.node if body else None,
+            settled=settled,
+            own=self.settings.classify,
+            failures=heartbeats.failures,
+            used=heartbeats.meter.usage.told(),
+        )
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
         graph, node = find_node(root, call.path)
@@ -175,6 +201,34 @@ class NodeActivities:
         if key not in self._calling_tasks:
             self._calling_tasks[key] = needs_tasks(graph, node)
         return Body(graph, node, _whole_input, needs_graph=self._calling_tasks[key])
+
+
+def _notes(
+    call: NodeCall,
+    outcome: dict[str, Any],
+    effects: EffectCalls,
+    outputs: ModelOutputs,
+    heartbeats: Heartbeats,
+) -> dict[str, Any]:
+    """What else there is to tell: of the point of no return, and for whoever reads the history."""
+    told: dict[str, Any] = {
+        "commit": effects.committed,
+        "outputs": outputs.notes,
+        "failures": heartbeats.failures,
+    }
+    if outcome.get("interrupts") and not isinstance(call, TaskCall):
+        # What a person is asked about must not be another draft when they have said yes to it.
+        told["answers"] = heartbeats.journal.first(_MOST_ANSWERS_BYTES)
+    return {name: entry for name, entry in told.items() if entry}
+
+
+def _with_usage(outcome: dict[str, Any], call: NodeCall, meter: Meter, payload: Payload) -> Payload:
+    """Not in what is cached: it was used once."""
+    if used := meter.usage.told():
+        outcome["usage"] = used
+        payload = _encode(outcome, call)
+        payload.metadata[USED] = json.dumps(used).encode()
+    return payload
 
 
 def _whole_input(given: NodeInput) -> Any:
@@ -213,7 +267,8 @@ async def _attempt(
         if output is not None:
             outcome["output"] = output
     except GraphInterrupt as stop:
-        outcome["interrupts"] = list(stop.args[0]) if stop.args else []
+        # That of a task comes from the task and from its node.
+        outcome["interrupts"] = [*{item.id: item for item in (stop.args[0] if stop.args else ())}.values()]
         outcome["nested"] = nested()
     except ParentCommand as command:
         outcome["parent_command"] = command.args[0]

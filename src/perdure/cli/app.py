@@ -6,16 +6,17 @@ what a command does is imported when it runs.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from perdure import __version__
+from perdure.cli.app_servers import register
+from perdure.cli.arguments import AsJson, NoInput, Thread, finish
 from perdure.cli.failures import report
-from perdure.cli.settings import Settings
+from perdure.cli.settings import Reconcile, Settings
+from perdure.cli.thread_commands import threads
 
 __all__ = ["app", "run"]
 
@@ -36,17 +37,6 @@ app = typer.Typer(
 
 _WITH_VALUE = ("--config", "--address", "--namespace", "--profile", "--task-queue")
 _FLAGS = ("--debug",)
-
-Thread = Annotated[
-    str, typer.Argument(help="The thread's id; `perdure list` shows them.", show_default=False)
-]
-InterruptId = Annotated[
-    str | None, typer.Argument(metavar="[ID]", help="Which one, when several wait.", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout.")]
-NoInput = Annotated[
-    bool, typer.Option("--no-input", help="Never ask; exit with 3 when a decision is awaited.")
-]
 
 
 def run(argv: list[str]) -> int:
@@ -73,10 +63,6 @@ def _globals_first(argv: list[str]) -> list[str]:
         else:
             rest.append(word)
     return [*first, *rest, *argv[end:]]
-
-
-def _finish(work: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(asyncio.run(work))
 
 
 def _show_version(wanted: bool) -> None:
@@ -121,24 +107,7 @@ def _globals(
     )
 
 
-@app.command()
-def dev(
-    context: typer.Context,
-    port_temporal: Annotated[int, typer.Option(help="gRPC port; the next free one if it is taken.")] = 7233,
-    ui_port: Annotated[int, typer.Option(help="Port of Temporal's Web UI, likewise.")] = 8233,
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="The server alone.")] = False,
-    in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing on disk.")] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Forget all threads of earlier sessions first.")
-    ] = False,
-) -> None:
-    """Start Temporal and a worker for development."""
-    from perdure.cli.dev import DevOptions, dev
-
-    options = DevOptions(
-        port=port_temporal, ui_port=ui_port, worker=not no_worker, in_memory=in_memory, clean=clean
-    )
-    _finish(dev(context.obj, options))
+register(app)
 
 
 @app.command(name="run")
@@ -195,7 +164,7 @@ def run_graph(
         check=not no_check,
         as_json=as_json,
     )
-    _finish(run(context.obj, options))
+    finish(run(context.obj, options))
 
 
 @app.command()
@@ -205,110 +174,10 @@ def attach(
     """Follow a run that is under way to its result."""
     from perdure.cli.run import attach
 
-    _finish(attach(context.obj, thread, ask=not no_input, as_json=as_json))
+    finish(attach(context.obj, thread, ask=not no_input, as_json=as_json))
 
 
-@app.command(name="list")
-def list_threads(
-    context: typer.Context,
-    status: Annotated[
-        str | None,
-        typer.Option(help="idle, running, interrupted, completed, failed, canceled, ...", show_default=False),
-    ] = None,
-    graph: Annotated[str | None, typer.Option(help="Only this graph's.", show_default=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """List threads, newest first."""
-    from perdure.cli.threads import list_threads
-
-    _finish(list_threads(context.obj, status=status, graph=graph, limit=limit, as_json=as_json))
-
-
-@app.command()
-def show(context: typer.Context, thread: Thread, as_json: AsJson = False) -> None:
-    """Tell a thread's story: steps, attempts, errors, state."""
-    from perdure.cli.threads import show
-
-    _finish(show(context.obj, thread, as_json=as_json))
-
-
-@app.command()
-def history(
-    context: typer.Context,
-    thread: Thread,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List the checkpoints that a thread keeps."""
-    from perdure.cli.history import show_history
-
-    _finish(show_history(context.obj, thread, limit=limit, as_json=as_json))
-
-
-@app.command()
-def retry(
-    context: typer.Context,
-    thread: Thread,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(help="An earlier checkpoint, as `history` lists it.", show_default=False),
-    ] = None,
-) -> None:
-    """Start a closed thread again, from its last finished step."""
-    from perdure.cli.history import retry
-
-    _finish(retry(context.obj, thread, checkpoint=checkpoint))
-
-
-@app.command()
-def reconcile(
-    context: typer.Context,
-    compensate: Annotated[bool, typer.Option("--compensate", help="Undo what is owed.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Find terminated threads that still owe compensation."""
-    from perdure.cli.reconcile import reconcile
-
-    _finish(reconcile(context.obj, compensate=compensate, as_json=as_json))
-
-
-@app.command()
-def approve(
-    context: typer.Context,
-    thread: Thread,
-    id: InterruptId = None,
-    answer: Annotated[
-        str, typer.Option(metavar="JSON", help="Another answer, as JSON or plain text.")
-    ] = "approve",
-) -> None:
-    """Answer what a run asks: yes (or --answer)."""
-    from perdure.cli.decisions import decide
-
-    _finish(decide(context.obj, thread, id, answer))
-
-
-@app.command()
-def reject(
-    context: typer.Context,
-    thread: Thread,
-    id: InterruptId = None,
-    answer: Annotated[
-        str, typer.Option(metavar="JSON", help="Another answer, as JSON or plain text.")
-    ] = "reject",
-) -> None:
-    """Answer what a run asks: no (or --answer)."""
-    from perdure.cli.decisions import decide
-
-    _finish(decide(context.obj, thread, id, answer))
-
-
-@app.command()
-def cancel(context: typer.Context, thread: Thread) -> None:
-    """Cancel a thread's run, and what it is doing right now."""
-    from perdure.cli.threads import cancel
-
-    _finish(cancel(context.obj, thread))
+app.add_typer(threads)
 
 
 @app.command()
@@ -320,15 +189,28 @@ def worker(
     ] = None,
     graceful: Annotated[float, typer.Option(min=0, help="Seconds for node calls to end when stopped.")] = 10,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server at the start.")] = 300,
+    reconcile: Annotated[
+        Reconcile, typer.Option(help="What to do about threads that were stopped and owe compensation.")
+    ] = "report",
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve LangGraph's API there, too.", show_default=False),
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
 ) -> None:
     """Work for the project's graphs until stopped."""
     from perdure.cli.worker import WorkerOptions, work
 
     options = WorkerOptions(
-        max_activities=max_activities, per_second=per_second, graceful=graceful, wait=wait, tied=tied
+        max_activities=max_activities,
+        per_second=per_second,
+        graceful=graceful,
+        wait=wait,
+        reconcile=reconcile,
+        tied=tied,
+        http=http,
     )
-    _finish(work(context.obj, options))
+    finish(work(context.obj, options))
 
 
 @app.command()
@@ -379,7 +261,7 @@ def chaos(
         processes=processes,
         junit=junit,
     )
-    _finish(chaos(context.obj, options))
+    finish(chaos(context.obj, options))
 
 
 @app.command()
@@ -387,7 +269,7 @@ def doctor(context: typer.Context, as_json: AsJson = False) -> None:
     """Check the setup; say how to put right what is wrong."""
     from perdure.cli.doctor import doctor
 
-    _finish(doctor(context.obj, as_json=as_json))
+    finish(doctor(context.obj, as_json=as_json))
 
 
 @app.command()
@@ -395,4 +277,4 @@ def setup(context: typer.Context) -> None:
     """Register search attributes, for fast filtered lists."""
     from perdure.cli.setup import setup
 
-    _finish(setup(context.obj))
+    finish(setup(context.obj))

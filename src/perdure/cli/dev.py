@@ -1,6 +1,6 @@
-"""`perdure dev`: Temporal with its Web UI, and a worker, for as long as the command runs.
+"""`perdure dev`: Temporal with its Web UI, a worker, and LangGraph's server API, for as long as the command runs.
 
-Side: cli. The worker is a child process: user code that crashes or hangs takes neither the server nor this process along. A
+Side: cli. The worker, which serves the API too, is a child process: user code that crashes or hangs takes neither the server nor this process along. A
 worker that dies is started again; one that cannot start (a graph that does not load) is started again when a file changes.
 Invariant: however this process ends, worker and server end too (the worker is tied to our end of a pipe, the server has its
 keeper).
@@ -23,6 +23,7 @@ from rich.text import Text
 
 from perdure.cli.connection import find_project, payloads_of, server_directory
 from perdure.cli.console import stderr
+from perdure.cli.http import INSTALL_HINT, free_port, installed
 from perdure.cli.settings import OK, USAGE, Settings
 from perdure.contract import names
 from perdure.devserver import DevServer, DevServerError, running
@@ -42,13 +43,15 @@ _NOT_WATCHED = frozenset({"node_modules", "site-packages", "__pycache__"})
 
 @dataclass(frozen=True, kw_only=True)
 class DevOptions:
-    """The command's options."""
+    """The command's options. `http`: host and preferred port for LangGraph's clients."""
 
     port: int
     ui_port: int
     worker: bool
     in_memory: bool
     clean: bool
+    http: tuple[str, int] | None = None
+    max_activities: int | None = None
 
 
 async def dev(settings: Settings, options: DevOptions) -> int:
@@ -69,10 +72,13 @@ async def dev(settings: Settings, options: DevOptions) -> int:
     stop = asyncio.Event()
     with _stop_signals(stop):
         async with server:
-            _banner(console, server, project, settings)
+            worker = _worker_arguments(options)
+            _banner(console, server, project, settings, api=_api_of(worker, options))
             tasks = [asyncio.create_task(_keep_server(server, console))]
             if options.worker and project is not None:
-                tasks.append(asyncio.create_task(_keep_worker(server.address, project, settings, console)))
+                tasks.append(
+                    asyncio.create_task(_keep_worker(server.address, project, settings, console, worker))
+                )
             await _until(stop, tasks)
             console.print("stopping; what runs goes on at the next `perdure dev`", style="dim")
             for task in reversed(tasks):
@@ -105,8 +111,27 @@ def _forget(payloads: Path) -> None:
         shutil.rmtree(payloads)
 
 
-def _banner(console: Console, server: DevServer, project: Project | None, settings: Settings) -> None:
+def _worker_arguments(options: DevOptions) -> list[str]:
+    jobs = [] if options.max_activities is None else ["--max-activities", str(options.max_activities)]
+    if options.http is None or not options.worker or not installed():
+        return jobs
+    host, port = options.http
+    return [*jobs, "--http", f"{host}:{free_port(host, port)}"]
+
+
+def _api_of(worker: list[str], options: DevOptions) -> str | None:
+    """What the banner says of the HTTP server; `None` where none is wanted."""
+    if "--http" in worker:
+        return f"http://{worker[-1]}"
+    return None if options.http is None or not options.worker else f"not installed: {INSTALL_HINT}"
+
+
+def _banner(
+    console: Console, server: DevServer, project: Project | None, settings: Settings, *, api: str | None
+) -> None:
     rows = [("Temporal", server.address), ("Web UI", server.ui_url)]
+    if api is not None:
+        rows.append(("API", api))
     rows.append(("data", str(server.database) if server.database else "in memory: gone when this ends"))
     rows.append(("payloads", os.environ.get(PAYLOADS_VARIABLE) or str(payloads_of(settings, project))))
     if project is not None:
@@ -133,10 +158,12 @@ async def _keep_server(server: DevServer, console: Console) -> None:
             await asyncio.sleep(_RESTART_SECONDS)
 
 
-async def _keep_worker(address: str, project: Project, settings: Settings, console: Console) -> None:
+async def _keep_worker(
+    address: str, project: Project, settings: Settings, console: Console, arguments: list[str]
+) -> None:
     while True:
         changed = _newest_change(project.root)
-        code = await _run_worker(address, project, settings)
+        code = await _run_worker(address, project, settings, arguments)
         if code == USAGE:
             console.print("the worker starts again as soon as a file of the project changes", style="yellow")
             while _newest_change(project.root) == changed:  # noqa: ASYNC110 - files change by themselves
@@ -146,7 +173,7 @@ async def _keep_worker(address: str, project: Project, settings: Settings, conso
             await asyncio.sleep(_RESTART_SECONDS)
 
 
-async def _run_worker(address: str, project: Project, settings: Settings) -> int:
+async def _run_worker(address: str, project: Project, settings: Settings, arguments: list[str]) -> int:
     info = running(server_directory(project))
     in_memory = {STORE_VARIABLE: "memory"} if info is not None and info.database is None else {}
     command = [sys.executable, "-m", "perdure.cli", "--config", str(project.file), "--address", address]
@@ -156,6 +183,7 @@ async def _run_worker(address: str, project: Project, settings: Settings) -> int
         *command,
         "worker",
         "--tied",
+        *arguments,
         env={**in_memory, **os.environ},
         stdin=asyncio.subprocess.PIPE,
         # A Ctrl-C at the terminal is for this process, which stops the worker first and the server then.

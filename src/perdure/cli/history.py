@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 from rich.text import Text
 from temporalio.service import RPCError
 
 from perdure.cli.connection import find_project, open_client
 from perdure.cli.console import columns, print_data, stderr, stdout
 from perdure.cli.settings import OK, Settings
+from perdure.client.forks import EffectsHappened
+from perdure.contract.effect import EffectEntry
 from perdure.contract.state import ThreadSnapshot
 from perdure.errors import PerdureError
 
@@ -49,15 +53,30 @@ def _next(snapshot: ThreadSnapshot) -> Text:
     return text or Text("end", style="dim")
 
 
-async def retry(settings: Settings, thread: str, *, checkpoint: str | None) -> int:
-    """Start a closed thread again.
+def _show_effects(effects: list[EffectEntry]) -> None:
+    table = columns("effect", "node", "state", "key")
+    for entry in effects:
+        table.add_row(entry.name, entry.node, entry.state, entry.key)
+    stderr().print(table)
+
+
+async def retry(settings: Settings, thread: str, *, checkpoint: str | None, yes: bool) -> int:
+    """Start a closed thread again. From before effects that happened only when told so (`yes`).
 
     Raises:
         ThreadNotFound: for an unknown thread. ThreadBusy: when it is open.
     """
     client = await open_client(settings, find_project(settings))
     try:
-        await client.retry(thread, checkpoint_id=checkpoint)
+        if checkpoint and (effects := await client.happened_since(thread, checkpoint)):
+            _show_effects(effects)
+            if not yes:
+                raise PerdureError(
+                    f"{len(effects)} effect(s) of thread {thread!r} happened after checkpoint {checkpoint} and may be made "
+                    "again, under new keys: give --yes if that is what you want"
+                )
+        with warnings.catch_warnings(action="ignore", category=EffectsHappened):
+            await client.retry(thread, checkpoint_id=checkpoint)
     except RPCError as error:
         raise PerdureError(
             f"starting a thread again needs a worker, and none answers: start one (`perdure worker`) ({error.message})"

@@ -23,7 +23,7 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionSta
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.cli.console import duration
-from perdure.cli.story import Note, Step, Story, failure_text
+from perdure.cli.story import Note, Step, Story, failure_kinds, failure_text
 from perdure.client import PerdureClient, RunHandle
 from perdure.client.handle import thread_status
 from perdure.contract import names
@@ -58,6 +58,10 @@ def entry_line(entry: Step | Note) -> Text:
         line.append(f" {duration(entry.duration):>11}", style="dim")
     if entry.attempts > 1:
         line.append(f"   {entry.attempts} attempts", style="yellow")
+    if entry.failures:
+        line.append(f" ({', '.join(dict.fromkeys(entry.failures))})", style="yellow")
+    if entry.outputs:
+        line.append(f"   {', '.join(dict.fromkeys(entry.outputs))}", style="yellow")
     if entry.outcome == "asked":
         line.append("   asked", style="dim")
     if entry.error:
@@ -187,6 +191,7 @@ class Watch:
             if step is not None and pending.attempt > step.attempts:
                 step.attempts = pending.attempt
                 step.error = failure_text(pending.last_failure)
+                step.failures = failure_kinds(pending.last_failure)
                 self._progress.retried(step)
 
     async def _follow(self) -> None:

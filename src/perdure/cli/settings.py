@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["FAILED", "OK", "USAGE", "WAITING", "Settings"]
+__all__ = ["FAILED", "OK", "USAGE", "WAITING", "Reconcile", "Settings"]
 
 OK = 0
 FAILED = 1
@@ -14,6 +15,9 @@ USAGE = 2
 """What was asked cannot be done: usage, configuration, nothing reachable, nothing of that name."""
 WAITING = 3
 """The run is alive and waits for a decision."""
+
+Reconcile = Literal["report", "compensate", "off"]
+"""What a worker does about threads that were stopped from outside and owe compensation."""
 
 
 @dataclass(frozen=True)

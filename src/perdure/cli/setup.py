@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
@@ -57,4 +58,5 @@ async def _until_visible(client: Client) -> None:
 
 
 def _indexed_type(name: str) -> IndexedValueType.ValueType:
-    return IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{name.upper()}")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{words.upper()}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
@@ -20,7 +20,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.contract import names
 
-__all__ = ["Note", "Step", "Story", "failure_text"]
+__all__ = ["Note", "Step", "Story", "failure_kinds", "failure_text"]
 
 _ID = re.compile(r"[0-9a-f]{32}|breakpoint:.*")
 
@@ -51,6 +51,10 @@ class Step:
     attempts: int = 1
     outcome: Outcome = "running"
     error: str = ""
+    failures: list[str] = field(default_factory=list[str])
+    """The kinds of its failed attempts, in order; those whose worker died are not among them."""
+    outputs: list[str] = field(default_factory=list[str])
+    """What was wrong with answers of a model that the node went on with, such as "OutputTruncated"."""
 
     @property
     def duration(self) -> timedelta | None:
@@ -94,14 +98,20 @@ class Story:
                 return self._started(started.scheduled_event_id, started.attempt, started.last_failure)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 completed = event.activity_task_completed_event_attributes
-                outcome = "asked" if "interrupts" in _object(completed.result) else "done"
-                return self._closed(completed.scheduled_event_id, event, outcome)
+                result = _object(completed.result)
+                step = self._closed(
+                    completed.scheduled_event_id, event, "asked" if "interrupts" in result else "done"
+                )
+                if step is not None:
+                    step.outputs = list(result.get("outputs") or ())
+                    step.failures = list(result.get("failures") or step.failures)
+                return step
             case EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED:
                 failed = event.activity_task_failed_event_attributes
-                return self._closed(failed.scheduled_event_id, event, "failed", failure_text(failed.failure))
+                return self._closed(failed.scheduled_event_id, event, "failed", failed.failure)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
                 late = event.activity_task_timed_out_event_attributes
-                return self._closed(late.scheduled_event_id, event, "failed", failure_text(late.failure))
+                return self._closed(late.scheduled_event_id, event, "failed", late.failure)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
                 cancelled = event.activity_task_canceled_event_attributes
                 return self._closed(cancelled.scheduled_event_id, event, "cancelled")
@@ -139,14 +149,19 @@ class Story:
         if step is not None:
             step.attempts = attempt
             step.error = failure_text(last_failure) if attempt > 1 else ""
+            step.failures = failure_kinds(last_failure)
         return step
 
-    def _closed(self, scheduled: int, event: HistoryEvent, outcome: Outcome, error: str = "") -> Step | None:
+    def _closed(
+        self, scheduled: int, event: HistoryEvent, outcome: Outcome, failure: Failure | None = None
+    ) -> Step | None:
         step = self._open.pop(scheduled, None)
         if step is not None:
             step.outcome = outcome
             step.closed = _time(event.event_time)
-            step.error = error or step.error
+            if failure is not None:
+                step.error = failure_text(failure) or step.error
+                step.failures = failure_kinds(failure) or [*step.failures, "timeout"]
         return step
 
     def _note(self, kind: Literal["answered", "carried", "stuck"], text: str, event: HistoryEvent) -> Note:
@@ -164,6 +179,14 @@ def failure_text(failure: Failure) -> str:
         kind = "Timeout"
     text = " ".join(failure.message.split())
     return f"{kind}: {text}" if kind and text else kind or text
+
+
+def failure_kinds(failure: Failure) -> list[str]:
+    """The kinds of a node call's failed attempts up to this failure."""
+    while failure.HasField("cause") and not failure.HasField("application_failure_info"):
+        failure = failure.cause
+    told = _object(failure.application_failure_info.details)
+    return [str(kind) for kind in told.get("failures") or ()]
 
 
 def _answers(value: Any) -> str:

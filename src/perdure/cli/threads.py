@@ -206,17 +206,22 @@ async def _read_story(client: PerdureClient, thread: str, run_id: str) -> Story:
     return story
 
 
-async def cancel(settings: Settings, thread: str) -> int:
-    """Cancel the thread's run.
+async def cancel(settings: Settings, thread: str, *, compensate: bool | None) -> int:
+    """Cancel the thread's run. What it did is undone, unless `compensate` is off; where it is asked for (not just the
+    default), also for a thread that has ended.
 
     Raises:
         ThreadNotFound: for an unknown thread. PerdureError: when it has ended already.
     """
     client = await open_client(settings, find_project(settings))
     description = await _describe(client.temporal.get_workflow_handle(thread))
+    if description.status != WorkflowExecutionStatus.RUNNING and compensate:
+        await client.compensate(thread)
+        stderr().print(f"undoing what {thread} did", style="dim", markup=False, soft_wrap=True)
+        return OK
     if description.status != WorkflowExecutionStatus.RUNNING:
         ended = _spelling(description.status.name.lower()) if description.status else "over"
         raise PerdureError(f"thread {thread!r} has ended already ({ended}): there is nothing to cancel")
-    await client.cancel(thread)
+    await client.cancel(thread, compensate=compensate is not False)
     stderr().print(f"cancellation of {thread} requested", style="dim", markup=False, soft_wrap=True)
     return OK

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,27 +15,34 @@ from temporalio.client import Client
 from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
-from perdure.cli.settings import OK, Settings
+from perdure.cli.http import http_server
+from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.worker_log import log_to_stderr
+from perdure.client.client import PerdureClient
+from perdure.client.reconciler import Reconciler
 from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
+from perdure.streams import MemoryBroker
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
-__all__ = ["WorkerOptions", "work"]
+__all__ = ["WorkerOptions", "connect_waiting", "store_of", "work"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes."""
+    """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes. `http`: host and port of the
+    HTTP server in this process."""
 
     max_activities: int
     per_second: float | None
     graceful: float
     wait: float
+    reconcile: Reconcile
     tied: bool
+    http: str | None = None
 
 
 async def work(settings: Settings, options: WorkerOptions) -> int:
@@ -42,34 +51,80 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     project = find_project(settings) or load_project(settings.config)
     if missing := missing_prices(project.limits.runs):
         raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
+    broker = MemoryBroker() if options.http else None
     plugin = PerdurePlugin(
-        await project.aload(), store=await _store(project), rate_limits=project.limits.rates
+        await project.aload(),
+        store=await store_of(project),
+        rate_limits=project.limits.rates,
+        broker=broker,
     )
-    client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
+    client = await connect_waiting(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:
         _stop_with_stdin(asyncio.get_running_loop(), stop)
     console = stderr()
 
+    polling = asyncio.Event()
+
     def ready() -> None:
+        polling.set()
         graphs = ", ".join(sorted(project.graphs))
         console.print(
             f"✓ worker ready: {graphs} on task queue {settings.task_queue}", markup=False, soft_wrap=True
         )
 
-    await run_worker(
-        client,
-        task_queue=settings.task_queue,
-        max_concurrent_activities=options.max_activities,
-        max_activities_per_second=options.per_second,
-        graceful=timedelta(seconds=options.graceful),
-        on_ready=ready,
-        stop=stop,
-    )
+    async with AsyncExitStack() as stack:
+        looking = _reconciling(
+            PerdureClient(client, task_queue=settings.task_queue), options.reconcile, polling
+        )
+        await stack.enter_async_context(looking)
+        if options.http:
+            host, _, port = options.http.rpartition(":")
+            if not (host and port.isdecimal()):
+                raise ConfigError(f"--http is {options.http!r}: write HOST:PORT")
+            serving = http_server(
+                client,
+                plugin,
+                task_queue=settings.task_queue,
+                host=host,
+                port=int(port),
+                broker=broker,
+                settings=project.http,
+            )
+            await stack.enter_async_context(serving)
+        await run_worker(
+            client,
+            task_queue=settings.task_queue,
+            max_concurrent_activities=options.max_activities,
+            max_activities_per_second=options.per_second,
+            graceful=timedelta(seconds=options.graceful),
+            on_ready=ready,
+            stop=stop,
+        )
     return OK
 
 
-async def _store(project: Project) -> StoreSetting:
+@asynccontextmanager
+async def _reconciling(
+    client: PerdureClient, what: Reconcile, polling: asyncio.Event
+) -> AsyncGenerator[None]:
+    """Look now and then for threads that were stopped and owe compensation, once there is a worker to tell it."""
+    if what == "off":
+        yield
+        return
+
+    async def look() -> None:
+        await polling.wait()
+        await Reconciler(client, compensate=what == "compensate").run()
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+
+
+async def store_of(project: Project) -> StoreSetting:
     """`PERDURE_STORE`, else a file in the project's data directory; with what `langgraph.json` says of it."""
     url = None
     if not os.environ.get(STORE_VARIABLE):
@@ -79,7 +134,9 @@ async def _store(project: Project) -> StoreSetting:
     return StoreSetting(url, index=await project.aload_index(), ttl=project.store.get("ttl"))
 
 
-async def _connect(settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta) -> Client:
+async def connect_waiting(
+    settings: Settings, project: Project, plugin: PerdurePlugin, wait: timedelta
+) -> Client:
     try:
         return await open_temporal(settings, project, plugins=[plugin])
     except ServerUnreachable:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from temporalio.common import Priority, RawValue, WorkflowIDConflictPolicy, Work
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.contract import names
 from perdure.contract.budget import Budget
@@ -32,7 +33,7 @@ from perdure.contract.effect import EffectEntry, OwedEffects
 from perdure.contract.limits import RunLimits, seconds_of
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
-from perdure.errors import PerdureError
+from perdure.errors import ThreadBusy
 from perdure.storage.external import sendable
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
@@ -40,10 +41,6 @@ __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
 # A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
 _TASK_TIMEOUT = timedelta(seconds=5)
-
-
-class ThreadBusy(PerdureError):
-    """A run was started on a thread that has one, and that ends with it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ class PerdureClient:
         thread_budget: Budget | None = None,
         deadline: timedelta | None = None,
         approval_timeout: timedelta | None = None,
+        stream: Sequence[str] = (),
     ) -> RunHandle:
         """Start a run.
 
@@ -98,18 +96,20 @@ class PerdureClient:
                 open, this adds a run (they are worked off in order). Else the thread ends with the run.
             carry_every: continue as new after that many node calls; 0: only when Temporal suggests it.
             keep_checkpoints: how many checkpoints `history` knows, and a run can fork from; at least 1.
-            checkpoint_id: on an open thread, start from this earlier checkpoint instead of the latest.
+            checkpoint_id: on an open thread, start from this earlier checkpoint instead of the latest. What happened since
+                is told by an `EffectsHappened` warning.
             budget: what this run may use; default: the client's (`limits`), as for the next three.
             thread_budget: what all runs of the thread together may use; counts when the thread is new.
             deadline: a run that has not ended so long after the thread took it fails with `RunExpired`.
             approval_timeout: how long a question waits that names no deadline; then the run fails with `ApprovalExpired`.
                 `FOR_EVER` for one that may wait for ever.
+            stream: LangGraph's stream modes that are told to the worker's broker while it runs.
 
         Raises:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = _within(limits, input, config, context, checkpoint_id)
+        request = replace(_within(limits, input, config, context, checkpoint_id), stream=[*stream])
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -119,6 +119,8 @@ class PerdureClient:
             keep_checkpoints=keep_checkpoints,
             thread_budget=limits.thread_budget,
         )
+        if keep_open and thread_id and checkpoint_id:
+            await warn_of_effects(self.temporal.get_workflow_handle(thread_id), checkpoint_id)
         if keep_open:
             return await self._start_on_open_thread(workflow_id, start, request)
         sendable = self._sendable(replace(start, run=request), graph)
@@ -164,10 +166,23 @@ class PerdureClient:
         """Start a closed thread again, from its last finished step or an earlier checkpoint: after a failure, say, whose
         cause is put right. Finished nodes are not run again. Needs a worker that has the graph.
 
+        From an earlier checkpoint, an `EffectsHappened` warning tells of effects that happened since.
+
         Raises:
             ThreadNotFound: for an unknown thread. ThreadBusy: when it runs.
         """
+        if checkpoint_id:
+            await warn_of_effects(self.temporal.get_workflow_handle(thread_id), checkpoint_id)
         return await self._restart(thread_id, checkpoint_id, compensate=False)
+
+    async def happened_since(self, thread_id: str, checkpoint_id: str) -> list[EffectEntry]:
+        """The effects that a run from that checkpoint may make again, under new keys; oldest first, as far back as the thread
+        keeps checkpoints. Needs a worker that has the graph.
+
+        Raises:
+            ThreadNotFound: for an unknown thread.
+        """
+        return await happened_since(self.temporal.get_workflow_handle(thread_id), checkpoint_id)
 
     async def owed(self, thread_id: str) -> list[EffectEntry]:
         """The effects of a thread's run that an end in failure would undo, newest first. Needs a worker that has the graph.
@@ -178,11 +193,14 @@ class PerdureClient:
         handle = self.temporal.get_workflow_handle(thread_id)
         return (await query(handle, names.QUERY_OWED, None, OwedEffects)).entries
 
-    async def orphans(self) -> AsyncIterator[tuple[str, list[EffectEntry]]]:
-        """Threads that were stopped from outside (terminated, timed out, the history limit), so that no code of theirs could
-        undo what they did: thread ids with the effects that they owe. `compensate` undoes them."""
+    async def orphans(self, *, since: datetime | None = None) -> AsyncIterator[tuple[str, list[EffectEntry]]]:
+        """Threads that were stopped from outside (terminated, timed out, the history limit; `since` a time, if one is given),
+        so that no code of theirs could undo what they did: thread ids with the effects that they owe. `compensate` undoes
+        them."""
         seen: set[str] = set()
         query = f"WorkflowType = '{names.THREAD_WORKFLOW}' AND ExecutionStatus IN ('Terminated', 'TimedOut')"
+        if since is not None:
+            query += f" AND CloseTime > '{since.isoformat()}'"
         async for execution in self.temporal.list_workflows(query):
             handle = self.temporal.get_workflow_handle(execution.id)
             latest = await handle.describe()
@@ -226,7 +244,7 @@ class PerdureClient:
         """As `RunHandle.result`, for the thread's current run."""
         return await (await self.handle(thread_id)).result()
 
-    async def cancel(self, thread_id: str) -> None:
+    async def cancel(self, thread_id: str, *, compensate: bool = True) -> None:
         """As `RunHandle.cancel`, for the thread's current run. A one-shot thread needs no worker for it.
 
         Raises:
@@ -239,7 +257,9 @@ class PerdureClient:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise thread_not_found(thread_id) from error
             raise
-        await RunHandle(handle, run_id="", keep_open=bool(memo.get("keep_open"))).cancel()
+        await RunHandle(handle, run_id="", keep_open=bool(memo.get("keep_open"))).cancel(
+            compensate=compensate
+        )
 
     async def list(self, query: str | None = None, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         """Threads, newest first. `query` is added to the filter, in Temporal's list filter language."""

@@ -42,7 +42,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
-_OPEN = ("running", "interrupted", "idle")
+_OPEN = ("running", "interrupted", "idle", "error")
 
 
 class RunHandle:
@@ -176,11 +176,15 @@ class RunHandle:
                         f"thread {self.thread_id!r} does not run (any more), so nothing waits"
                     ) from error
 
-    async def cancel(self) -> None:
-        """Cancel the run: what is under way is cancelled within seconds. A thread that stays open stays."""
-        if self._keep_open:
-            await self.handle.execute_update(names.UPDATE_CANCEL_RUN)
-        else:
+    async def cancel(self, *, compensate: bool = True) -> None:
+        """Cancel the run: what is under way is cancelled within seconds. A thread that stays open stays.
+
+        Args:
+            compensate: undo what the run did. `False` leaves it done, and needs a worker that has the graph.
+        """
+        if self._keep_open or not compensate:
+            await self.handle.execute_update(names.UPDATE_CANCEL_RUN, args=[] if compensate else [False])
+        if not self._keep_open:
             await self.handle.cancel()
 
     async def _status(self) -> str:

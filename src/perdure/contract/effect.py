@@ -41,13 +41,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class UndoPolicy:
-    """How an undo is run: its retries, and the limit of one attempt. Seconds."""
+    """How an undo is run: its retries, and the limit of one attempt, in seconds. `parallel`: at the same time as those next
+    to it in the order that are so, too."""
 
     attempts: int
     first: float
     factor: float
     most: float
     timeout: float
+    parallel: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class EffectGrant:
 @dataclass(frozen=True)
 class EffectEntry:
     """What a run remembers of an effect. `result` is JSON; `None` where it is not known. `asked` is how often a
-    person was asked whether it happened, up to the answer that counted."""
+    person was asked whether it happened, up to the answer that counted. `after` is the thread's latest checkpoint then."""
 
     key: str
     effect: str
@@ -92,6 +94,7 @@ class EffectEntry:
     undo: UndoPolicy | None = None
     reason: str = ""
     asked: int = 0
+    after: str = ""
 
 
 @dataclass(frozen=True)

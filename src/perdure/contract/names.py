@@ -5,6 +5,9 @@ Side: contract.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 THREAD_WORKFLOW = "perdure.thread"
 RUN_NODE = "perdure.run_node"
 RUN_TASK = "perdure.run_task"
@@ -15,6 +18,8 @@ QUERY_STATE = "perdure.state"
 QUERY_HISTORY = "perdure.history"
 QUERY_RESTART = "perdure.restart"
 QUERY_OWED = "perdure.owed"
+QUERY_HAPPENED = "perdure.happened"
+QUERY_RUNS = "perdure.runs"
 QUERY_NODE_INPUT = "perdure.node_input"
 QUERY_TASKS = "perdure.task_outcomes"
 SIGNAL_TASKS = "perdure.call_tasks"
@@ -23,12 +28,34 @@ UPDATE_STATE = "perdure.update_state"
 UPDATE_START_RUN = "perdure.start_run"
 UPDATE_CANCEL_RUN = "perdure.cancel_run"
 UPDATE_RUN_RESULT = "perdure.run_result"
+UPDATE_CANCEL = "perdure.cancel"
+UPDATE_FORGET_RUN = "perdure.forget_run"
+UPDATE_METADATA = "perdure.update_metadata"
 
 SEARCH_GRAPH = "PerdureGraph"
 SEARCH_STATUS = "PerdureStatus"
 SEARCH_PENDING = "PerdurePending"
+SEARCH_METADATA = "PerdureMetadata"
 
 DEFAULT_TASK_QUEUE = "perdure"
 
-SEARCH_ATTRIBUTES = {SEARCH_GRAPH: "Keyword", SEARCH_STATUS: "Keyword", SEARCH_PENDING: "Int"}
+SEARCH_ATTRIBUTES = {
+    SEARCH_GRAPH: "Keyword",
+    SEARCH_STATUS: "Keyword",
+    SEARCH_PENDING: "Int",
+    SEARCH_METADATA: "KeywordList",
+}
 """Search attributes that `perdure setup` registers: name to Temporal type."""
+
+_LONGEST_TERM = 200
+_MOST_TERMS = 50
+
+
+def metadata_terms(metadata: Mapping[str, Any]) -> list[str]:
+    """What of a thread's metadata can be searched for, as "key=value": plain values that are short."""
+    terms = [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in metadata.items()
+        if isinstance(value, (str, int, float))
+    ]
+    return [term for term in terms if len(term) <= _LONGEST_TERM][:_MOST_TERMS]

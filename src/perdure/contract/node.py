@@ -12,13 +12,17 @@ from typing import Any
 from perdure.contract.budget import BudgetLeft
 from perdure.contract.thread import SavedCheckpoint
 
-__all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
+__all__ = ["NODE_STREAMS", "InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
+
+NODE_STREAMS = ("messages", "messages-tuple", "custom")
+"""Stream modes whose events come from where a node runs."""
 
 
 @dataclass(frozen=True)
 class NodeCall:
     """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `left` is what it may use.
-    `answers` are those that its models gave before it asked a person something, or was stopped for want of budget."""
+    `answers` are those that its models gave before it asked a person something, or was stopped for want of budget. `stream`
+    are the modes of `run` that the attempt is to publish, and "subgraphs" if those of subgraphs are wanted too."""
 
     graph: str
     path: list[str]
@@ -28,6 +32,8 @@ class NodeCall:
     explicit_retry: bool = False
     left: BudgetLeft | None = None
     answers: list[list[str]] = field(default_factory=list[list[str]])
+    run: str = ""
+    stream: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)

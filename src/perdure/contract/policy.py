@@ -20,6 +20,7 @@ __all__ = [
     "TOOL_RETRY",
     "UNDO_RETRY",
     "DurableOptions",
+    "ModelOutput",
     "NodePolicy",
     "durable",
 ]
@@ -59,6 +60,7 @@ UNDO_RETRY = RetryPolicy(
 """For compensations: 1 s, doubling, at most 5 minutes apart, 12 attempts (some 25 minutes)."""
 
 RunIn = Literal["activity", "workflow"]
+ModelOutput = Literal["any", "complete"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class DurableOptions:
     run_in: RunIn | None = None
     task_queue: str | None = None
     summary: str | None = None
+    model_output: ModelOutput | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def durable(
     run_in: RunIn | None = None,
     task_queue: str | None = None,
     summary: str | None = None,
+    model_output: ModelOutput | None = None,
 ) -> dict[str, Any]:
     """Declare how Perdure runs a node; goes into the node's metadata and changes nothing outside Perdure.
 
@@ -110,6 +114,8 @@ def durable(
             cheap, deterministic functions without side effects).
         task_queue: run the node on workers that poll this queue.
         summary: one line that the Temporal UI shows for the step.
+        model_output: "any" (the default) hands on whatever a model says, as LangGraph does; "complete" raises a
+            `ModelOutputError` from a model call whose answer is empty, cut off or refused.
 
     Raises:
         ValueError: for a value that could never work, naming the option.
@@ -123,6 +129,8 @@ def durable(
             raise ValueError(f"durable({name}=...) must be a positive timedelta, not {value!r}")
     if run_in not in (None, "activity", "workflow"):
         raise ValueError(f"durable(run_in=...) must be 'activity' or 'workflow', not {run_in!r}")
+    if model_output not in (None, "any", "complete"):
+        raise ValueError(f"durable(model_output=...) must be 'any' or 'complete', not {model_output!r}")
     options = DurableOptions(
         retry=retry,
         timeout=timeout,
@@ -130,5 +138,6 @@ def durable(
         run_in=run_in,
         task_queue=task_queue,
         summary=summary,
+        model_output=model_output,
     )
     return {METADATA_KEY: options}

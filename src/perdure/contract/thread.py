@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from perdure.contract.budget import Budget, BudgetBook
 from perdure.contract.effect import EffectEntry, PlaceBook
+from perdure.contract.run import MultitaskStrategy, RunRecord
 
 __all__ = [
     "DEFAULT_CARRY",
@@ -44,6 +45,9 @@ class RunRequest:
 
     `expires_in` are the seconds that it has from when the thread takes it, `expires_at` what that comes to (seconds since
     the epoch, workflow time). `approval_timeout`: seconds after which a question that names no deadline fails the run.
+    `graph` is for a thread that was made without one, or that changes it. With `ends_when_interrupted` a run that asks for
+    something ends there, as in LangGraph's own server; the answer is the input of another run. `stream` names the stream
+    modes that are published while it runs, those of `subgraphs` too.
     """
 
     id: str
@@ -55,6 +59,16 @@ class RunRequest:
     expires_in: float | None = None
     expires_at: float | None = None
     approval_timeout: float | None = None
+    graph: str = ""
+    ends_when_interrupted: bool = False
+    interrupt_before: list[str] | str | None = None
+    interrupt_after: list[str] | str | None = None
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    assistant_id: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    stream: list[str] = field(default_factory=list[str])
+    subgraphs: bool = False
+    wait_until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,9 @@ class CarryOver:
     """All that a thread takes along when it continues as new. One object, built and restored in one place.
 
     `ticks` is the clock reading of the last checkpoint id: ids go on growing. `compensate` tells that nothing is left but
-    to undo `effects`: the workflow run before was stopped from outside.
+    to undo `effects`: the workflow run before was stopped from outside. `stops` is the step at which each graph under way
+    must have ended, by namespace (`stop_at_step`: as older histories tell the root's). `past_effects` are those of earlier
+    runs, in short.
     """
 
     checkpoints: list[SavedCheckpoint] = field(default_factory=list[SavedCheckpoint])
@@ -126,8 +142,16 @@ class CarryOver:
     compensate: bool = False
     effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     places: PlaceBook = field(default_factory=PlaceBook)
+    stops: dict[str, int] = field(default_factory=dict[str, int])
+    past_effects: list[EffectEntry] = field(default_factory=list[EffectEntry])
     budgets: BudgetBook | None = None
     model_answers: dict[str, list[list[str]]] = field(default_factory=dict[str, list[list[str]]])
+    graph: str = ""
+    metadata: dict[str, Any] | None = None
+    runs: list[RunRecord] = field(default_factory=list[RunRecord])
+    published: int = 0
+    root: str = ""
+    last: RunRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +160,9 @@ class ThreadStart:
 
     `search` tells that the namespace has Perdure's search attributes (writing one that is not registered would hold the
     workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
-    `keep_checkpoints` is how many checkpoints one can look back at and fork from.
+    `keep_checkpoints` is how many checkpoints one can look back at and fork from. `metadata` is what lists of threads are
+    filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
+    names it. A `temporary` thread ends with its first run.
     """
 
     graph: str
@@ -147,6 +173,8 @@ class ThreadStart:
     keep_checkpoints: int = DEFAULT_KEEP
     carry: CarryOver | None = None
     thread_budget: Budget | None = None
+    metadata: dict[str, Any] | None = None
+    temporary: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +194,7 @@ class ThreadState:
     error: str | None = None
     keep_open: bool = False
     usage: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from langgraph.channels import UntrackedValue
 
 from perdure._compat import DeltaChannel
 
-__all__ = ["going_on", "whole_channel"]
+__all__ = ["going_on", "is_going_on", "whole_channel"]
 
 _going_on: ContextVar[bool] = ContextVar("perdure_going_on", default=False)
 
@@ -37,6 +37,11 @@ def going_on(after_continuing: bool) -> Generator[None]:
         # As in `graph_scope`.
         with suppress(ValueError):
             _going_on.reset(token)
+
+
+def is_going_on() -> bool:
+    """Whether graphs that start now from a checkpoint continued as new there."""
+    return _going_on.get()
 
 
 def whole_channel(channel: Any) -> Any:

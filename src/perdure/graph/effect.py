@@ -1,7 +1,7 @@
 """`@effect`: declaring that a function or a tool changes the world.
 
 Side: both; for authors. It changes nothing where the function runs outside Perdure, but for `current_effect()`, which then
-tells a key of this one call.
+tells a key of this one call; in an activity of your own, one that is the same for each attempt.
 
 | `in_doubt` | what a second attempt does, when the first may have happened                     |
 |------------|----------------------------------------------------------------------------------|
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import inspect
 import uuid
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar, cast, get_args, overload
 
 from langchain_core.tools import BaseTool, StructuredTool
+from temporalio import activity
 from temporalio.common import RetryPolicy
 
 from perdure.contract.effect import Effect, InDoubt
@@ -35,6 +37,7 @@ __all__ = [
     "EffectCaller",
     "EffectSpec",
     "bound_call",
+    "commit_effects",
     "current_effect",
     "effect",
     "effect_caller",
@@ -54,6 +57,7 @@ class EffectCaller(Protocol):
     loop: asyncio.AbstractEventLoop
 
     async def call(self, spec: EffectSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def commit(self) -> None: ...
 
 
 effect_caller: ContextVar[EffectCaller | None] = ContextVar("perdure_effect_caller", default=None)
@@ -75,6 +79,7 @@ class EffectSpec:
     timeout: timedelta | None
     undo_retry: RetryPolicy
     undo_timeout: timedelta
+    undo_parallel: bool
 
     @property
     def id(self) -> str:
@@ -121,6 +126,20 @@ def current_effect() -> Effect:
     return found
 
 
+def commit_effects() -> None:
+    """The point of no return: when the node that calls this has ended well, no effect that is done by then is undone any more.
+
+    For nodes and tools. Outside of Perdure there is nothing to undo, and this does nothing; in your own workflows it is
+    `Saga.commit()`.
+
+    Raises:
+        RuntimeError: in a `@task` or an effect: the node that calls it decides.
+    """
+    caller = effect_caller.get()
+    if caller is not None:
+        caller.commit()
+
+
 @overload
 def effect(function: _F, /) -> _F: ...
 
@@ -135,6 +154,7 @@ def effect(
     timeout: timedelta | None = None,
     undo_retry: RetryPolicy | None = None,
     undo_timeout: timedelta = timedelta(minutes=2),
+    undo_parallel: bool = False,
     name: str | None = None,
 ) -> Callable[[_F], _F]: ...
 
@@ -158,6 +178,7 @@ def effect(function: Any = None, /, **options: Any) -> Any:
         retry: of the effect; default `TOOL_RETRY`. It must be finite, as `undo_retry` (default `UNDO_RETRY`).
         timeout: of one attempt; default: the node's.
         undo_timeout: of one attempt of the undo.
+        undo_parallel: the undo may run at the same time as those of the effects before and after it that say so, too.
         name: default: the function's. Two effects of one function need two names.
 
     Raises:
@@ -232,6 +253,7 @@ def _spec(
         timeout=given.pop("timeout", None),
         undo_retry=given.pop("undo_retry", UNDO_RETRY),
         undo_timeout=given.pop("undo_timeout", timedelta(minutes=2)),
+        undo_parallel=given.pop("undo_parallel", False),
     )
     if given:
         raise TypeError(f"effect() has no option {next(iter(given))!r}")
@@ -270,7 +292,7 @@ def _wrapped(spec: EffectSpec) -> Callable[..., Any]:
         async def asynchronous(*args: Any, **kwargs: Any) -> Any:
             caller = effect_caller.get()
             if caller is None:
-                return await spec.run(_alone(spec), args, kwargs)
+                return await spec.run(_alone(spec, args, kwargs), args, kwargs)
             return await caller.call(spec, args, kwargs)
 
         wrapper: Callable[..., Any] = asynchronous
@@ -291,7 +313,7 @@ def _wrapped(spec: EffectSpec) -> Callable[..., Any]:
 
 
 def _directly(spec: EffectSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    told = _alone(spec)
+    told = _alone(spec, args, kwargs)
     token = _current.set(told)
     try:
         return spec.function(*args, **kwargs, **dict.fromkeys(_effect_parameters(spec.function), told))
@@ -314,8 +336,16 @@ def _from_thread(
     return asyncio.run_coroutine_threadsafe(caller.call(spec, args, kwargs), caller.loop).result()
 
 
-def _alone(spec: EffectSpec) -> Effect:
-    return Effect(key=uuid.uuid4().hex, name=spec.name)
+def _alone(spec: EffectSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Effect:
+    """A call without Perdure: in an activity of somebody's own workflow the key belongs to the activity and the arguments, so
+    that each attempt has the same; elsewhere each call has its own."""
+    if not activity.in_activity():
+        return Effect(key=uuid.uuid4().hex, name=spec.name)
+    info = activity.info()
+    payload = activity.payload_converter().to_payload([list(args), kwargs])
+    told = "\n".join([info.workflow_id or "", info.activity_id, spec.id])
+    key = hashlib.sha256(told.encode() + payload.data).hexdigest()[:32]
+    return Effect(key=key, name=spec.name, attempt=info.attempt, in_doubt=info.attempt > 1)
 
 
 def _effect_parameters(function: Callable[..., Any]) -> list[str]:

@@ -51,7 +51,10 @@ def graph_scope(ids: WorkflowIds | None = None) -> Generator[None]:
         )
     _compat.install()
     # On this workflow's loop alone, and left there: several graphs may run in one workflow at the same time.
-    asyncio.get_running_loop().__dict__["run_in_executor"] = _call_inline
+    loop = asyncio.get_running_loop()
+    loop.__dict__["run_in_executor"] = _call_inline
+    # What subgraphs stream comes this way. Workflow code has one thread, so there is nothing to be safe from.
+    loop.__dict__["call_soon_threadsafe"] = loop.call_soon
     token = _compat.graph_ids.set(ids or WorkflowIds())
     try:
         # LangSmith would read the environment and start processes.

@@ -16,9 +16,10 @@ from langchain_core.runnables import Runnable, RunnableConfig
 
 from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable
 from perdure.graph.channels import whole_channel
+from perdure.graph.limits import RecursionLimits
 from perdure.graph.policy import graph_retry_policies, resolve_policy
 
-__all__ = ["CALLER_KEY", "NodeCaller", "NodeProxy", "find_node", "mirror"]
+__all__ = ["CALLER_KEY", "Nested", "NodeCaller", "NodeProxy", "find_node", "mirror"]
 
 CALLER_KEY = "__perdure_caller"
 """Where the thread workflow puts its `NodeCaller` in `configurable`."""
@@ -26,6 +27,8 @@ CALLER_KEY = "__perdure_caller"
 
 class NodeCaller(Protocol):
     """Runs the body of one node call, wherever that is."""
+
+    limits: RecursionLimits
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any: ...
 
@@ -46,6 +49,24 @@ class NodeProxy(Runnable[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
         raise RuntimeError(f"node {self.name!r} of a mirrored graph cannot be called synchronously")
+
+
+class Nested(Runnable[Any, Any]):
+    """Stands where a subgraph is a node: the mirrored subgraph, with a recursion limit that lasts through continuing as new."""
+
+    def __init__(self, name: str, graph: Pregel[Any, Any, Any, Any]) -> None:
+        self.name = name
+        self.graph = graph
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        if config is None:
+            raise RuntimeError(f"subgraph {self.name!r} of a mirrored graph was called outside of a run")
+        caller: NodeCaller = configurable(config)[CALLER_KEY]
+        with caller.limits.nested(self.graph, config) as limited:
+            return await self.graph.ainvoke(input, limited, **kwargs)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
+        raise RuntimeError(f"subgraph {self.name!r} of a mirrored graph cannot be called synchronously")
 
 
 def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pregel[Any, Any, Any, Any]:
@@ -72,7 +93,8 @@ def _mirror_node(node: PregelNode, path: tuple[str, ...], graph: Pregel[Any, Any
         inner = mirror(node.bound, path)
         # No activity stands for a subgraph: LangGraph itself repeats it, and ends it in time.
         retry = graph_retry_policies(node, graph) or None
-        return node.copy({"bound": inner, "subgraphs": [inner], "retry_policy": retry, "cache_policy": None})
+        bound = Nested(path[-1], inner)
+        return node.copy({"bound": bound, "subgraphs": [inner], "retry_policy": retry, "cache_policy": None})
     if node.bound is DEFAULT_BOUND or isinstance(node.bound, ChannelWrite):
         return node.copy({})
     proxy = NodeProxy(path, node, graph)

@@ -1,7 +1,7 @@
 """A LangGraph project: what its `langgraph.json` says, and its graphs.
 
-Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Reads the keys
-`graphs`, `env`, `dependencies`, `store` and `perdure`; every other key (`python_version`, `auth`, `http`, ...) is other tools' business.
+Side: both. Owns finding and reading the file, importing the user's modules and taking a graph from them. Keys that it does
+not know are other tools' business.
 
 | what the attribute is                                      | taken as                                        |
 |------------------------------------------------------------|-------------------------------------------------|
@@ -44,7 +44,6 @@ __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 CONFIG_NAME = "langgraph.json"
 
 AnyGraph = Pregel[Any, Any, Any, Any]
-
 _EXAMPLE = '{"graphs": {"agent": "./agent.py:graph"}, "dependencies": ["."]}'
 
 
@@ -73,6 +72,7 @@ class Project:
     import_paths: tuple[Path, ...] = ()
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
     limits: ProjectLimits = field(default_factory=ProjectLimits)
+    http: Any = None
 
     @property
     def name(self) -> str:
@@ -149,6 +149,7 @@ def load_project(path: Path | None = None) -> Project:
         import_paths=_import_paths(data.get("dependencies"), file),
         store=_store(data.get("store"), file),
         limits=read_limits(data.get("perdure"), f"{file}: 'perdure'"),
+        http=data.get("http"),
     )
 
 

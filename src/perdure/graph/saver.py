@@ -34,7 +34,7 @@ from perdure.contract.thread import SavedCheckpoint
 from perdure.graph.deltas import delta, restored
 from perdure.graph.ids import time_of
 
-__all__ = ["WindowSaver"]
+__all__ = ["WindowSaver", "own_namespace"]
 
 
 @dataclass
@@ -42,7 +42,6 @@ class _Slot:
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
     parent_id: str | None
-    serial: int
 
 
 # (task id, index) to (channel, value, task path): LangGraph's own savers key writes like this.
@@ -57,7 +56,6 @@ class WindowSaver(BaseCheckpointSaver[int]):
     def __init__(self, saved: Sequence[SavedCheckpoint] = (), *, keep: int = 1) -> None:
         super().__init__()
         self._keep = max(1, keep)
-        self._serial = 0
         # By namespace and checkpoint id, oldest first.
         self._slots: dict[str, dict[str, _Slot]] = {}
         # The same keys: LangGraph may save a checkpoint's first writes before the checkpoint.
@@ -96,10 +94,34 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 before = slot.checkpoint
         return saved
 
-    def step(self, checkpoint_id: str | None = None) -> int:
-        """The step of the root graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
-        slot = self._slots.get("", {}).get(checkpoint_id) if checkpoint_id else self._latest("")
+    def forget_after(self, checkpoint_id: str) -> bool:
+        """Drop what was saved after the root graph's checkpoint of that id; "" drops everything. Whether that could be done:
+        the window may not hold it any more."""
+        if not checkpoint_id:
+            self.delete_thread("")
+            return True
+        if checkpoint_id not in self._slots.get("", {}):
+            return False
+        for namespace, slots in list(self._slots.items()):
+            for newer in [key for key in slots if key > checkpoint_id]:
+                del slots[newer]
+                self._writes.get(namespace, {}).pop(newer, None)
+            if not slots:
+                del self._slots[namespace]
+        return True
+
+    def step(self, checkpoint_id: str | None = None, *, namespace: str = "") -> int:
+        """The step of a graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
+        slot = self._slots.get(namespace, {}).get(checkpoint_id) if checkpoint_id else self._latest(namespace)
         return -2 if slot is None else int(slot.metadata.get("step", -2))
+
+    def latest_id(self) -> str:
+        """The id of the root graph's latest checkpoint; ids grow with time. "" when there is none."""
+        return next(reversed(self._slots.get("") or {"": None}))
+
+    def oldest_id(self) -> str:
+        """The id of the root graph's oldest checkpoint in the window; "" when there is none."""
+        return next(iter(self._slots.get("") or {"": None}))
 
     def put(
         self,
@@ -120,7 +142,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
             oldest = next(iter(slots))
             del slots[oldest]
             self._writes.get(namespace, {}).pop(oldest, None)
-        self._forget_below(namespace, next(iter(slots.values())).serial)
+        self._forget_before(namespace, next(iter(slots)))
         return _config(config, namespace, checkpoint["id"])
 
     def put_writes(
@@ -136,7 +158,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
             key = (task_id, WRITES_IDX_MAP.get(channel, index))
             if key[1] >= 0 and key in kept:
                 continue
-            kept[key] = (channel, value, task_path)
+            kept[key] = (channel, _copied(value), task_path)
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         namespace: str = configurable(config).get("checkpoint_ns", "")
@@ -212,8 +234,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
     ) -> None:
         slots = self._slots.setdefault(namespace, {})
         slots.pop(checkpoint["id"], None)
-        self._serial += 1
-        slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id, self._serial)
+        slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id)
 
     def _values(self, namespace: str, checkpoint: Checkpoint) -> dict[str, Any]:
         """The channel values; containers are copied, once for each version of a channel."""
@@ -251,19 +272,28 @@ class WindowSaver(BaseCheckpointSaver[int]):
     def _writes_of(self, namespace: str, checkpoint_id: str) -> _Writes:
         return self._writes.get(namespace, {}).get(checkpoint_id, {})
 
-    def _forget_below(self, namespace: str, serial: int) -> None:
-        """Drop what subgraphs of this namespace's tasks saved before `serial`."""
+    def _forget_before(self, namespace: str, oldest: str) -> None:
+        """Drop what subgraphs of this namespace's tasks saved before its oldest checkpoint was made. Ids tell that, which grow
+        with time: a graph that saves in the background saves a checkpoint while its next step's subgraphs save theirs."""
         prefix = namespace + NS_SEP if namespace else ""
         for other in [ns for ns in self._slots if ns != namespace and ns.startswith(prefix)]:
             if NS_END not in other[len(prefix) :]:
                 continue
             slots = self._slots[other]
-            for checkpoint_id in [key for key, slot in slots.items() if slot.serial < serial]:
+            for checkpoint_id in [key for key in slots if key < oldest]:
                 del slots[checkpoint_id]
                 self._writes.get(other, {}).pop(checkpoint_id, None)
             if not slots:
                 del self._slots[other]
                 self._writes.pop(other, None)
+
+
+def own_namespace(graph: Any, namespace: str) -> str:
+    """Where LangGraph keeps the checkpoints of a graph that runs as the task of that namespace: a graph with a memory of its
+    own has one place for all its runs."""
+    if graph.checkpointer is not True:
+        return namespace
+    return NS_SEP.join(part.split(NS_END)[0] for part in namespace.split(NS_SEP))
 
 
 def _copied(value: Any) -> Any:

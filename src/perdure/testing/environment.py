@@ -70,6 +70,7 @@ class PerdureEnvironment:
         worker: bool = True,
         payloads: str | ExternalStorage | None = None,
         store: str | StoreSetting | BaseStore | None = None,
+        **plugin_options: Any,
     ) -> AsyncGenerator[PerdureEnvironment]:
         """Start a server and a worker; stop both at the end.
 
@@ -89,12 +90,15 @@ class PerdureEnvironment:
             worker: `False` starts no worker (for tests that bring their own).
             payloads: see `PerdurePlugin`; default: a temporary folder.
             store: see `PerdurePlugin`; default: a new LangGraph `InMemoryStore`.
+            plugin_options: further ones of `PerdurePlugin`.
         """
         task_queue = f"perdure-test-{uuid.uuid4().hex[:8]}"
         async with AsyncExitStack() as stack:
             if payloads is None:
                 payloads = Path(stack.enter_context(TemporaryDirectory(prefix="perdure-"))).as_uri()
-            plugin = PerdurePlugin(graphs, types=types, payloads=payloads, store=store or InMemoryStore())
+            plugin = PerdurePlugin(
+                graphs, types=types, payloads=payloads, store=store or InMemoryStore(), **plugin_options
+            )
             server = await stack.enter_async_context(_server(plugin, time_skipping=time_skipping))
             env = cls(server, plugin, task_queue=task_queue, carry_every=carry_every)
             if worker:

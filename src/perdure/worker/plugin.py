@@ -38,8 +38,11 @@ from perdure.activities.lending import Lending
 from perdure.activities.rate_limits import RATES_VARIABLE, RateLimits
 from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
+from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
 from perdure.contract.limits import RateLimit
+from perdure.contract.policy import ModelOutput
+from perdure.contract.verdict import Classify
 from perdure.errors import ConfigError
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
@@ -48,9 +51,12 @@ from perdure.graph.schema import graph_modules
 from perdure.payloads import TypeRegistry, payload_converter_class
 from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
+from perdure.streams.broker import Broker
+from perdure.streams.wire import to_json
 from perdure.worker.sandbox import ThreadSandbox
 from perdure.worker.slots import lend_slots
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
+from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
 from perdure.workflows.task_calls import EXTERN_TELL_TASK
 from perdure.workflows.thread import EXTERN_GRAPH, ThreadWorkflow
@@ -64,6 +70,7 @@ _PASSED_THROUGH = (
     "perdure.graph",
     "perdure.payloads",
     "perdure._compat",
+    "perdure._compat_models",
     "langchain",
     "langchain_core",
     "langchain_protocol",
@@ -97,9 +104,14 @@ class PerdurePlugin(SimplePlugin):
             `external_storage` wins.
         store: the LangGraph store of graphs that have none: "sqlite:///folder/store.db", "postgresql://...", "none",
             with more options as a `StoreSetting`, or a store of your own; default: the environment variable `PERDURE_STORE`.
+        classify: your own part of the table of failures (docs/retries.md): a function from an exception to a
+            `perdure.Verdict`, or `None` for what it does not know.
+        model_output: what nodes do with a model's answer that is empty, cut off or refused, see `durable`.
+        client_retries: let the clients of model providers retry by themselves, too; Temporal cannot see it.
         rate_limits: how often models may be called, by model name.
         rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
             `PERDURE_RATES`, else this worker's memory.
+        broker: where runs tell what they do while they do it; `None`: nowhere.
     """
 
     def __init__(
@@ -111,8 +123,12 @@ class PerdurePlugin(SimplePlugin):
         live_inputs: int = 1000,
         payloads: str | ExternalStorage | None = None,
         store: str | StoreSetting | BaseStore | None = None,
+        classify: Classify | None = None,
+        model_output: ModelOutput = "any",
+        client_retries: bool = False,
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
+        broker: Broker | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -131,7 +147,9 @@ class PerdurePlugin(SimplePlugin):
             notices=notices,
             lending=self._lending,
             effects=index,
+            settings=ActivitySettings(classify, model_output, client_retries),
             rates=RateLimits(rate_limits or {}, rates or os.environ.get(RATES_VARIABLE)),
+            broker=broker,
         )
         hosted = len(self.registry) > 0
         super().__init__(
@@ -140,8 +158,13 @@ class PerdurePlugin(SimplePlugin):
             workflow_runner=self._workflow_runner,
             workflows=[ThreadWorkflow] if hosted else None,
             activities=_activities(nodes, index) if hosted else None,
-            interceptors=[_GraphExterns(self.registry, inputs, notices)],
+            interceptors=[_GraphExterns(self.registry, inputs, notices, broker)],
         )
+
+    @property
+    def store(self) -> WorkerStore:
+        """The store of graphs that have none of their own."""
+        return self._store
 
     @property
     def types(self) -> TypeRegistry:
@@ -207,12 +230,20 @@ def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[...,
 class _GraphExterns(Interceptor):
     """Hands the sandboxed thread workflow this worker's graphs and inputs. It intercepts nothing."""
 
-    def __init__(self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices) -> None:
+    def __init__(
+        self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
+    ) -> None:
+        def publish(run_id: str, event: str, data: Any, *, number: int) -> None:
+            if broker is not None:
+                # As JSON at once: the run goes on changing it.
+                broker.publish(run_id, event, to_json(data), number=number)
+
         self._externs: Mapping[str, Callable[..., Any]] = {
             EXTERN_GRAPH: registry.mirror,
             EXTERN_PUT_INPUT: inputs.put,
             EXTERN_DROP_INPUT: inputs.drop,
             EXTERN_TELL_TASK: notices.tell,
+            EXTERN_PUBLISH: publish,
         }
 
     def workflow_interceptor_class(

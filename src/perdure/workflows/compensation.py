@@ -31,18 +31,23 @@ _PROBLEM = 'answer "retry", or {"type": "close", "reason": "what you did about i
 
 
 class Compensation:
-    """`outcome` is that of the last run that needed it."""
+    """`outcome` is that of the last run that needed it; `wanted` is off when whoever cancels wants what was done to stay."""
 
     def __init__(
         self, calls: NodeCalls, interrupts: Interrupts, *, set_status: Callable[[RunStatus], None]
     ) -> None:
         self.outcome: Compensated = ""
+        self.wanted = True
+        self._workflow_run = workflow.info().run_id
         self._calls = calls
         self._interrupts = interrupts
         self._set_status = set_status
 
     async def run(self) -> dict[str, Any]:
         """Undo what the run did; what became of it, for the failure's details. Nothing when there was nothing to undo."""
+        if workflow.info().run_id != self._workflow_run:
+            # A workflow that was dropped is closed where its garbage is collected, which may be in another one's turn.
+            raise RuntimeError("a dropped workflow was closed in another one's turn")
         told, _ = await shielded(self._run())
         return told
 
@@ -50,7 +55,7 @@ class Compensation:
         self._interrupts.clear()
         await self._calls.tasks.effects_over()
         effects = self._calls.effects
-        if not effects.owed:
+        if not effects.owed or not self.wanted:
             self.outcome = ""
             return {}
         self._set_status("running")

@@ -10,20 +10,21 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
-from langgraph.errors import GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt
 from temporalio import workflow
 
 from perdure._compat import CONFIG_KEY_THREAD_ID, DEFAULT_RECURSION_LIMIT, INTERRUPT
 from perdure.contract.state import StateUpdate
-from perdure.contract.thread import RunRequest, RunStatus, ThreadStart
+from perdure.contract.thread import CarryOver, RunRequest, RunStatus, ThreadStart
 from perdure.graph.channels import going_on
 from perdure.graph.inline import graph_scope
+from perdure.graph.limits import LIMIT_KEY, RecursionLimits, named_limit
 from perdure.graph.mirror import CALLER_KEY
 from perdure.workflows.budgets import Budgets
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.node_calls import NodeCalls
+from perdure.workflows.publishing import Publisher
 from perdure.workflows.states import States
 
 __all__ = ["RunDriver"]
@@ -44,10 +45,21 @@ class RunDriver:
         set_status: Callable[[RunStatus], None],
         continue_as_new: Callable[[RunRequest], NoReturn],
     ) -> None:
+        self.limits = RecursionLimits(states.saver, _stops(start.carry))
         book = start.carry.budgets if start.carry else None
         self._budgets = Budgets(book, start.thread_budget, interrupts, set_status=set_status)
-        self.calls = NodeCalls(start.graph, start.carry, self._budgets, on_result=self._after_call)
-        self.stop_at_step = start.carry.stop_at_step if start.carry else None
+        self.calls = NodeCalls(
+            start.graph,
+            start.carry,
+            self._budgets,
+            limits=self.limits,
+            window=states.saver,
+            on_result=self._after_call,
+        )
+        self.publisher = Publisher(start.carry.published if start.carry else 0)
+        # The run whose interrupts the one that is driven answers, or that one itself: what was done in the one belongs to
+        # the other, too.
+        self.root = start.carry.root if start.carry else ""
         self._first_call = self.calls.count
         self._carry_every = start.carry_every
         self._states = states
@@ -77,11 +89,11 @@ class RunDriver:
         Raises:
             GraphDrained: when it must go on in a new workflow run.
         """
-        self.calls.run_id = request.id
         self._budgets.begin(request)
         self._interrupts.timeout = request.approval_timeout
-        if not resume:
+        if not resume and self.root in ("", request.id):
             self.calls.answers.clear()
+        self.calls.begin(request, self.root)
         step_input: Any = None if resume else request.input
         fork = None if resume else request.checkpoint_id
         resume = resume and not self._interrupts.asking
@@ -91,7 +103,7 @@ class RunDriver:
                 result = await self._step(request, step_input, fork, resume=resume)
                 resume, fork = False, None
                 self._interrupts.open(self._states.latest(), workflow.time(), self._asked)
-                if not self._interrupts.asking:
+                if not self._interrupts.asking or request.ends_when_interrupted:
                     return result
             self._set_status("interrupted")
             with self._budgets.waiting():
@@ -109,8 +121,8 @@ class RunDriver:
     async def _step(self, request: RunRequest, step_input: Any, fork: str | None, *, resume: bool) -> Any:
         """Let LangGraph go on until it ends or asks; its output values."""
         self._control = RunControl()
-        config = self._config(request, fork)
-        config["recursion_limit"] = self._limit(request, fork, resume=resume)
+        modes = self.publisher.open(request)
+        config = self._config(request, fork, resume=resume)
         result: Any = None
         self._asked = []
         async with self._writing:
@@ -119,16 +131,23 @@ class RunDriver:
                     step_input,
                     config,
                     context=request.context,
-                    stream_mode=["updates", "values"],
+                    stream_mode=modes,
+                    subgraphs=request.subgraphs,
+                    interrupt_before=request.interrupt_before,
+                    interrupt_after=request.interrupt_after,
                     # As `ainvoke` does it: the graph's output schema, not all of its state.
                     output_keys=self._states.graph.output_channels,
                     durability="sync",
                     control=self._control,
                 )
-                async for mode, chunk in chunks:
+                async for part in chunks:
+                    namespace, mode, chunk = part if request.subgraphs else ((), *part)
+                    self.publisher.chunk(namespace, mode, chunk)
+                    if namespace:
+                        continue
                     if mode == "values":
                         result = chunk
-                    else:
+                    elif mode == "updates":
                         self._asked += chunk.get(INTERRUPT, ())
         return result
 
@@ -155,37 +174,28 @@ class RunDriver:
 
     def _after_call(self) -> None:
         # Asked for before a step has run, a drain would make no progress at all.
-        if self._control is not None and self.should_carry() and self._steps_left() > 0:
+        if self._control is not None and self.should_carry() and self.limits.room():
             self._control.request_drain("continue as new")
 
-    def _steps_left(self) -> int:
-        """The recursion limit for whoever goes on after the step that runs. LangGraph takes none below 1 (which stands
-        for three more steps), so the last few steps of a run are never carried over."""
-        return 1 if self.stop_at_step is None else self.stop_at_step - self._states.saver.step() - 3
-
-    def _limit(self, request: RunRequest, fork: str | None, *, resume: bool) -> int:
-        """The recursion limit; what is left of it when a Pregel run goes on after continuing as new."""
-        own = (self._states.graph.config or {}).get("recursion_limit", DEFAULT_RECURSION_LIMIT)
-        limit = int(request.config.get("recursion_limit", own))
-        step = self._states.saver.step(fork)
-        if resume and self.stop_at_step is not None:
-            # As PregelLoop counts: it starts at the saved step + 1, and stops at its start + limit + 1.
-            left = self.stop_at_step - step - 2
-            if left < 1:
-                raise GraphRecursionError(
-                    f"Recursion limit of {limit} reached without hitting a stop condition."
-                )
-            return left
-        self.stop_at_step = step + 2 + limit
-        return limit
-
-    def _config(self, request: RunRequest, fork: str | None) -> Any:
+    def _config(self, request: RunRequest, fork: str | None, *, resume: bool) -> Any:
         config = dict(request.config)
         configurable = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
+        named = named_limit(request.config) or named_limit(self._states.graph.config)
+        limit = named or DEFAULT_RECURSION_LIMIT
+        config["recursion_limit"] = self.limits.enter("", limit, going_on=resume, checkpoint_id=fork)
         config["configurable"] = {
             **configurable,
             CONFIG_KEY_THREAD_ID: workflow.info().workflow_id,
             CALLER_KEY: self.calls,
+            **({LIMIT_KEY: named} if named else {}),
             **({"checkpoint_id": fork} if fork else {}),
         }
         return config
+
+
+def _stops(carry: CarryOver | None) -> dict[str, int]:
+    if carry is None:
+        return {}
+    if carry.stop_at_step is not None:
+        return {"": carry.stop_at_step, **carry.stops}
+    return carry.stops

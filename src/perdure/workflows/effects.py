@@ -12,16 +12,19 @@ Side: workflow. One ledger per thread; it goes along when the thread continues a
 | closed        | a person has seen to it                         | -                                                   |
 
 Invariants: an entry is written before its activity is scheduled, so an effect whose answer is lost is undone, too; a done
-effect is answered from here and not run again; the same place in a run has the same key, and the same arguments.
+effect is answered from here and not run again; the same place in a run has the same key, and the same arguments. After
+Temporal has reset the workflow, an effect that is not in here may have happened all the same: it is in doubt from the start.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -35,6 +38,14 @@ from perdure.errors import EffectConflict, EffectInDoubt, PerdureError
 __all__ = ["Admission", "Effects"]
 
 _OWED: tuple[EffectState, ...] = ("started", "done", "failed", "undo_failed")
+_HAPPENED: tuple[EffectState, ...] = (*_OWED, "closed")
+
+
+class Window(Protocol):
+    """The checkpoints of the thread's root graph, whose ids grow with time."""
+
+    def latest_id(self) -> str: ...
+    def oldest_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -51,10 +62,16 @@ class Admission:
 
 
 class Effects:
-    """`entries` are those of the run under way, oldest first."""
+    """`entries` are those of the run under way, oldest first; `past` tells, in short, of earlier runs that ended well, as far
+    back as one can fork. `window` is of the thread's checkpoints."""
 
-    def __init__(self, entries: Iterable[EffectEntry] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[EffectEntry] = (), *, window: Window, past: Iterable[EffectEntry] = ()
+    ) -> None:
         self._entries = {entry.key: entry for entry in entries}
+        self._window = window
+        self._reset = False
+        self.past = list(past)
 
     @property
     def entries(self) -> list[EffectEntry]:
@@ -81,7 +98,7 @@ class Effects:
         key = self._key(place, effect, asked.place)
         known = self._entries.get(key)
         if known is None:
-            self._entries[key] = EffectEntry(
+            known = self._entries[key] = EffectEntry(
                 key=key,
                 effect=effect,
                 name=name,
@@ -92,8 +109,10 @@ class Effects:
                 args=args,
                 kwargs=kwargs,
                 undo=asked.undo,
+                after=self._window.latest_id(),
             )
-            return Admission(key)
+            if not self._reset:
+                return Admission(key)
         if known.digest != asked.digest:
             refusal = EffectConflict(
                 f"effect {name!r} in node {node!r} was called again with other arguments than before an "
@@ -131,13 +150,30 @@ class Effects:
         if (entry := self._entries.get(key)) is not None and entry.state == "started":
             self._entries[key] = replace(entry, state=state, result=result)
 
+    def doubt(self) -> None:
+        """Temporal has reset the workflow: what it does from here on in this run may have happened before."""
+        self._reset = True
+
     def commit(self) -> None:
-        """The point of no return: what was done so far is not undone any more."""
-        self._entries = {key: replace(entry, undo=None) for key, entry in self._entries.items()}
+        """The point of no return: what is done so far is not undone any more."""
+        for key, entry in self._entries.items():
+            if entry.state == "done":
+                self._entries[key] = replace(entry, undo=None)
 
     def clear(self) -> None:
-        """A run has ended well."""
+        """A run is over, and nothing is owed any more."""
+        oldest = self._window.oldest_id()
+        told = (replace(e, args=[], kwargs={}, result=None, undo=None) for e in self._happened())
+        self.past = [entry for entry in (*self.past, *told) if entry.after >= oldest]
         self._entries.clear()
+        self._reset = False
+
+    def happened_since(self, checkpoint_id: str) -> list[EffectEntry]:
+        """What was done after that checkpoint, and will be done again, under new keys, by a run that starts from it."""
+        return [entry for entry in (*self.past, *self._happened()) if entry.after >= checkpoint_id]
+
+    def _happened(self) -> list[EffectEntry]:
+        return [entry for entry in self._entries.values() if entry.state in _HAPPENED]
 
     def close(self, key: str, reason: str) -> None:
         """A person has seen to what could not be undone."""
@@ -147,13 +183,21 @@ class Effects:
         """Undo what is owed, newest first, and of what could not be undone before that of these keys; those whose undo has
         failed for good."""
         keys = set(again)
-        for entry in self.owed:
-            if entry.undo is None or (entry.state == "undo_failed" and entry.key not in keys):
+        due = [entry for entry in self.owed if entry.state != "undo_failed" or entry.key in keys]
+        for parallel, entries in itertools.groupby(due, lambda entry: entry.undo and entry.undo.parallel):
+            if parallel:
+                await asyncio.gather(*map(self._undo, entries))
                 continue
-            reason = await _undo(entry, entry.undo)
-            state: EffectState = "undo_failed" if reason else "undone"
-            self._entries[entry.key] = replace(entry, state=state, reason=reason)
+            for entry in entries:
+                await self._undo(entry)
         return [entry for entry in self.owed if entry.state == "undo_failed"]
+
+    async def _undo(self, entry: EffectEntry) -> None:
+        if entry.undo is None:
+            return
+        reason = await _undo(entry, entry.undo)
+        state: EffectState = "undo_failed" if reason else "undone"
+        self._entries[entry.key] = replace(entry, state=state, reason=reason)
 
     def _key(self, place: str, effect: str, within: str) -> str:
         """The idempotency key: of the thread and the place in its run, never of Temporal's ids, which a reset changes."""

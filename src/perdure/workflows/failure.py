@@ -37,6 +37,7 @@ def as_failure(error: Exception, more: dict[str, Any] | None = None) -> FailureE
             "cause_type": error.cause_type,
             "cause": error.cause,
             "attempts": error.attempts,
+            **{name: said for name in ("kind", "output") if (said := getattr(error, name))},
         }
     elif isinstance(error, BudgetExhausted):
         details |= error.facts
@@ -62,12 +63,14 @@ def node_failed(path: str, error: ActivityError, *, timeout: timedelta, heartbea
             cause=cause.message,
             attempts=int(details.get("attempts", 0)),
             original=_raisable(details.get("error")),
+            kind=str(details.get("kind", "")),
+            output=str(details.get("output", "")),
         )
     if isinstance(cause, exceptions.TimeoutError):
         kind = cause.type.name.lower() if cause.type else "time"
         limit = heartbeat if kind == "heartbeat" else timeout
         text = f"no answer within its {kind} limit of {limit}"
-        return NodeFailed(node=path, cause_type="TimeoutError", cause=text, attempts=0)
+        return NodeFailed(node=path, cause_type="TimeoutError", cause=text, attempts=0, kind="timeout")
     return NodeFailed(node=path, cause_type=type(cause).__name__, cause=str(cause or error), attempts=0)
 
 

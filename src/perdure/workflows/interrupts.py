@@ -116,6 +116,11 @@ class Interrupts:
         """
         self._by_id(value)
 
+    def resume(self, value: Any) -> dict[str, Any] | None:
+        """Take the answers that another run brings; as `take`. Raises InterruptUnknown as `check` does."""
+        self._answers = self._by_id(value)
+        return self.take()
+
     def accept(self, value: Any) -> list[str]:
         """Keep the answers; returns the ids that they answered."""
         answers = self._by_id(value)

@@ -35,16 +35,17 @@ from perdure._compat import (
     configurable,
 )
 from perdure.contract import names
-from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
+from perdure.contract.node import NODE_STREAMS, InputPage, InputRequest, NodeCall, NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
-from perdure.contract.thread import CarryOver, SavedCheckpoint
+from perdure.contract.thread import CarryOver, RunRequest, SavedCheckpoint
 from perdure.contract.usage import usage_from
 from perdure.errors import BudgetExhausted
+from perdure.graph.limits import LIMIT_KEY, RecursionLimits
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
 from perdure.payloads import summary
 from perdure.workflows.budgets import Budgets
-from perdure.workflows.effects import Effects
+from perdure.workflows.effects import Effects, Window
 from perdure.workflows.failure import failed_usage, node_failed
 from perdure.workflows.places import Places
 from perdure.workflows.sizes import payload_limit
@@ -69,11 +70,19 @@ class NodeCalls:
     """Implements `perdure.graph.mirror.NodeCaller` for one workflow run."""
 
     def __init__(
-        self, graph: str, carry: CarryOver | None, budgets: Budgets, *, on_result: Callable[[], None]
+        self,
+        graph: str,
+        carry: CarryOver | None,
+        budgets: Budgets,
+        *,
+        limits: RecursionLimits,
+        window: Window,
+        on_result: Callable[[], None],
     ) -> None:
         carry = carry or CarryOver()
         self.budgets = budgets
-        self.effects = Effects(carry.effects)
+        self.limits = limits
+        self.effects = Effects(carry.effects, window=window, past=carry.past_effects)
         self.places = Places(carry.places)
         self.run_id = ""
         self.count = carry.calls
@@ -87,7 +96,18 @@ class NodeCalls:
         self._under_way: dict[str, Callable[[], NodeInput]] = {}
         self._copies = Copies()
         self._seen: dict[str, Any] = {}
+        self._stream: list[str] = []
+        self._told_run = ""
         self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
+
+    def begin(self, request: RunRequest, root: str) -> None:
+        """The calls from now on are those of this run; `root` is the run that it goes on with, if it does."""
+        self.run_id = root or request.id
+        self._told_run = request.id
+        if request.graph:
+            self._graph = request.graph
+        told = [mode for mode in request.stream if mode in NODE_STREAMS]
+        self._stream = [*told, *(["subgraphs"] if told and request.subgraphs else [])]
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
         self.count += 1
@@ -118,6 +138,8 @@ class NodeCalls:
             self.places.leave(path, number, done=done)
         self._ended(call)
         self._on_result()
+        if done and outcome.get("commit"):
+            self.effects.commit()
         if answers := outcome.get("answers"):
             self.answers[namespace] = answers
         if stopped := outcome.get("nested"):
@@ -186,6 +208,8 @@ class NodeCalls:
                     explicit_retry=policy.explicit_retry,
                     left=self.budgets.left(),
                     answers=answers,
+                    run=self._told_run if self._stream else "",
+                    stream=self._stream,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
@@ -260,7 +284,8 @@ def _node_input(input: Any, config: RunnableConfig, nested: list[SavedCheckpoint
             "configurable": portable,
             "metadata": metadata,
             "tags": list(config.get("tags") or ()),
-            "recursion_limit": config.get("recursion_limit", 25),
+            # What LangGraph has in a node's config: nothing, where nobody named a limit.
+            "recursion_limit": conf.get(LIMIT_KEY),
             "run_name": config.get("run_name"),
             "max_concurrency": config.get("max_concurrency"),
         },

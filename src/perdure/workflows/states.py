@@ -18,19 +18,22 @@ from perdure.graph.ids import WorkflowIds
 from perdure.graph.inline import graph_scope
 from perdure.graph.saver import WindowSaver
 
-__all__ = ["States"]
+__all__ = ["EXTERN_GRAPH", "States"]
 
+EXTERN_GRAPH = "perdure.graph"
 # A query's answer must fit into one message, also after what Temporal adds to it.
 _PAGE_BYTES = 1_000_000
 
 
 class States:
-    """`load` gives it the graph; before that, and when there is no such graph, a thread has no state."""
+    """`bind` gives it the graph, `name` is the graph's; before that, and when there is no such graph, a thread has no
+    state."""
 
     def __init__(self, start: ThreadStart) -> None:
         carry = start.carry or CarryOver()
         self.saver = WindowSaver(carry.checkpoints, keep=start.keep_checkpoints)
         self.ids = WorkflowIds(carry.ticks)
+        self.name = ""
         self._graph: Pregel[Any, Any, Any, Any] | None = None
 
     @property
@@ -39,8 +42,12 @@ class States:
             raise RuntimeError("the thread's graph is not loaded")
         return self._graph
 
-    def load(self, mirrored: Pregel[Any, Any, Any, Any]) -> None:
-        self._graph = mirrored.copy({"checkpointer": self.saver})
+    def bind(self, name: str) -> None:
+        """Raises GraphNotFound when this worker has no graph of that name."""
+        if name != self.name:
+            mirrored = workflow.extern_functions()[EXTERN_GRAPH](name)
+            self._graph = mirrored.copy({"checkpointer": self.saver})
+            self.name = name
 
     def latest(self) -> StateSnapshot:
         return self.graph.get_state(_config())
@@ -53,6 +60,8 @@ class States:
 
     def history(self, request: HistoryRequest) -> HistoryPage:
         """As many as fit into one answer, at least one if there is one."""
+        if self._graph is None:
+            return HistoryPage([])
         converter = workflow.payload_converter()
         page: list[ThreadSnapshot] = []
         size = 0

@@ -328,7 +328,10 @@ def _failure(owner: _Owner, request: TaskRequest, error: ActivityError) -> Paylo
         failed = node_failed(
             path, error, timeout=owner.proxy.policy.task_timeout, heartbeat=owner.proxy.policy.heartbeat
         )
-    fields = {name: getattr(failed, name) for name in ("node", "cause_type", "cause", "attempts", "original")}
+    fields = {
+        name: getattr(failed, name)
+        for name in ("node", "cause_type", "cause", "attempts", "original", "kind", "output")
+    }
     converter = workflow.payload_converter()
     try:
         return converter.to_payload(fields)

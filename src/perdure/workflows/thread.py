@@ -24,32 +24,27 @@ from typing import Any, NoReturn
 
 from langgraph.errors import GraphDrained
 from temporalio import workflow
-from temporalio.common import RawValue, SearchAttributeKey
+from temporalio.common import RawValue
 
 from perdure.contract import names
 from perdure.contract.effect import OwedEffects
 from perdure.contract.node import InputPage, InputRequest
+from perdure.contract.run import CancelRequest, RunPage, RunsRequest
 from perdure.contract.state import HistoryRequest, StateUpdate
 from perdure.contract.task import TaskBatch, TaskNews, TaskPoll
 from perdure.contract.thread import Answer, CarryOver, RunRequest, RunStatus, ThreadStart, ThreadState
-from perdure.errors import PayloadTooLarge, PerdureError, RunCancelled, StateUpdateRefused, ThreadNotFound
+from perdure.errors import PayloadTooLarge, PerdureError, StateUpdateRefused, ThreadBusy
 from perdure.workflows.compensation import Compensation
-from perdure.workflows.deadline import dated, in_time
+from perdure.workflows.deadline import dated
 from perdure.workflows.driver import RunDriver
-from perdure.workflows.ends import Ends
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
+from perdure.workflows.listing import Listing
 from perdure.workflows.sizes import sendable, told_state
-from perdure.workflows.states import States
+from perdure.workflows.states import EXTERN_GRAPH, States
+from perdure.workflows.turns import Turns
 
 __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
-
-EXTERN_GRAPH = "perdure.graph"
-
-_GRAPH_KEY = SearchAttributeKey.for_keyword(names.SEARCH_GRAPH)
-_STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
-_PENDING_KEY = SearchAttributeKey.for_int(names.SEARCH_PENDING)
-
 
 # What the SDK raises before our code runs, an input that doesn't decode say: it would hold the workflow task for ever.
 _FAILING = (PerdureError, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
@@ -72,20 +67,30 @@ class ThreadWorkflow:
             set_status=self._set_status,
             continue_as_new=self._continue_as_new,
         )
+        # Temporal tells of a reset by a new seed; what comes after it may have happened before.
+        workflow.register_random_seed_callback(lambda _: self._driver.calls.effects.doubt())
         self._compensation = Compensation(self._driver.calls, self._interrupts, set_status=self._set_status)
-        self._queued: list[RunRequest] = list(carry.queued)
-        # From the first task on: somebody who waits for its result may ask before `run` has begun.
-        self._run: RunRequest | None = carry.run or start.run
-        self._driving: asyncio.Task[Any] | None = None
-        self._cancel_asked = False
-        self._ends = Ends(carry.ends)
-        self._status: RunStatus = "running" if start.run or carry.run else "idle"
+        self._listing = Listing(start)
+        self._turns = Turns(
+            carry,
+            carry.run or start.run,
+            states=self._states,
+            driver=self._driver,
+            interrupts=self._interrupts,
+            compensation=self._compensation,
+            listing=self._listing,
+            set_status=self._set_status,
+            continue_as_new=self._continue_as_new,
+        )
+        rest: RunStatus = "interrupted" if carry.asking else "idle"
+        self._status: RunStatus = "running" if start.run or carry.run else rest
         self._error: str | None = None
 
     @workflow.run
     async def run(self, start: ThreadStart) -> Any:
         try:
-            self._states.load(workflow.extern_functions()[EXTERN_GRAPH](start.graph))
+            if name := (start.carry.graph if start.carry else "") or start.graph:
+                self._states.bind(name)
         except Exception as error:
             raise as_failure(error) from error
         if start.carry and start.carry.compensate:
@@ -96,19 +101,22 @@ class ThreadWorkflow:
                 resumed or start.run or RunRequest(id=workflow.info().run_id), resumed
             )
         if start.run is not None:
-            self._queued.insert(0, start.run)
+            self._turns.book.queued.insert(0, start.run)
         while True:
             request = resumed
             if request is None:
                 # Not while it is idle: the run's result would be gone before anybody asked for it.
-                await workflow.wait_condition(lambda: bool(self._queued))
+                request = await self._turns.next()
                 if self._driver.should_carry():
                     # Whoever has just started a run would take "idle" for its end.
                     self._set_status("running")
                     self._continue_as_new(None)
-                request = self._queued.pop(0)
-            await self._turn(request, resume=resumed is not None)
+                self._turns.book.unqueue(request.id)
+            await self._turns.turn(request, resume=resumed is not None)
             resumed = None
+            if self._start.temporary and not self._turns.book.queued:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                return self._turns.ends.result(request.id)
 
     # -- handlers: validate and delegate ---------------------------------------------------------------------------
 
@@ -128,6 +136,11 @@ class ThreadWorkflow:
     def owed(self) -> RawValue:
         return sendable(OwedEffects(self._driver.calls.effects.owed), "the effects of the run")
 
+    @workflow.query(name=names.QUERY_HAPPENED)
+    def happened(self, checkpoint_id: str) -> RawValue:
+        told = OwedEffects(self._driver.calls.effects.happened_since(checkpoint_id))
+        return sendable(told, "the effects of the thread")
+
     @workflow.query(name=names.QUERY_NODE_INPUT)
     def node_input(self, request: InputRequest) -> InputPage:
         return self._driver.calls.page(request)
@@ -140,9 +153,15 @@ class ThreadWorkflow:
     def task_outcomes(self, poll: TaskPoll) -> TaskNews:
         return self._driver.calls.tasks.news(poll)
 
+    @workflow.query(name=names.QUERY_RUNS)
+    def runs(self, request: RunsRequest) -> RunPage:
+        return self._turns.book.page(request)
+
     @workflow.update(name=names.UPDATE_RESUME)
     def resume(self, answer: Answer) -> list[str]:
-        return self._interrupts.accept(answer.value)
+        answered = self._interrupts.accept(answer.value)
+        self._turns.go_on()
+        return answered
 
     @resume.validator
     def _check_resume(self, answer: Answer) -> None:
@@ -158,32 +177,54 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_START_RUN)
     def start_run(self, request: RunRequest) -> str:
-        self._queued.append(dated(request))
-        return request.id
+        return self._turns.start(request)
+
+    @start_run.validator
+    def _check_start_run(self, request: RunRequest) -> None:
+        if not self._start.keep_open:
+            raise ThreadBusy(f"thread {workflow.info().workflow_id!r} ends with the run that it has")
+        self._turns.check_start(request)
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
-    def cancel_run(self) -> bool:
-        self._cancel_asked = self._driving is not None and self._driving.cancel()
-        return self._cancel_asked
+    def cancel_run(self, compensate: bool = True) -> bool:
+        return self._turns.cancel_current(compensate=compensate)
+
+    @workflow.update(name=names.UPDATE_CANCEL)
+    def cancel(self, request: CancelRequest) -> bool:
+        return self._turns.cancel(request)
+
+    @cancel.validator
+    def _check_cancel(self, request: CancelRequest) -> None:
+        self._turns.check_known(request.run_id)
+
+    @workflow.update(name=names.UPDATE_FORGET_RUN)
+    def forget_run(self, run_id: str) -> None:
+        self._turns.book.forget(run_id)
+
+    @forget_run.validator
+    def _check_forget_run(self, run_id: str) -> None:
+        self._turns.forgettable(run_id)
+
+    @workflow.update(name=names.UPDATE_METADATA)
+    def update_metadata(self, changes: dict[str, Any]) -> None:
+        self._listing.merge(changes)
 
     # Who waits while the thread continues as new asks again.
     @workflow.update(name=names.UPDATE_RUN_RESULT, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def run_result(self, run_id: str) -> Any:
-        await workflow.wait_condition(lambda: run_id in self._ends)
-        return self._ends.result(run_id)
+        await workflow.wait_condition(lambda: run_id in self._turns.ends)
+        return self._turns.ends.result(run_id)
 
     @run_result.validator
     def _check_run_result(self, run_id: str) -> None:
-        queued = any(request.id == run_id for request in self._queued)
-        if not queued and run_id not in self._ends and (self._run is None or self._run.id != run_id):
-            raise ThreadNotFound(f"thread {workflow.info().workflow_id!r} knows no run {run_id!r} (any more)")
+        self._turns.check_known(run_id)
 
     # -- driving ----------------------------------------------------------------------------------------------------
 
     async def _one_shot(self, request: RunRequest, resumed: RunRequest | None) -> Any:
-        self._run = request = dated(request)
+        self._turns.run = request = dated(request)
         try:
-            result = await self._drive(request, resume=resumed is not None)
+            result = await self._turns.drive(request, resume=resumed is not None)
         except asyncio.CancelledError:
             await self._compensation.run()
             self._set_status("cancelled")
@@ -198,36 +239,6 @@ class ThreadWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
-    async def _turn(self, request: RunRequest, *, resume: bool) -> None:
-        """One run of a thread that stays open. Its end, however it ends, is kept for who asks for the result."""
-        self._run = request = dated(request)
-        self._driving = asyncio.create_task(self._drive(request, resume=resume))
-        try:
-            self._ends.keep(request.id, await self._driving)
-            self._driver.calls.effects.clear()
-            self._set_status("idle")
-        except asyncio.CancelledError:
-            await self._compensation.run()
-            if not self._cancel_asked:
-                raise  # the thread itself is being cancelled
-            self._ends.keep(request.id, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
-            self._interrupts.clear()
-            self._set_status("idle")
-        except GraphDrained:
-            self._continue_as_new(request)
-        except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
-            self._ends.keep(request.id, as_failure(error, await self._compensation.run()))
-            self._driver.calls.effects.clear()
-            self._set_status("idle", error)
-        finally:
-            self._driving = None
-            self._run = None
-            self._cancel_asked = False
-
-    async def _drive(self, request: RunRequest, *, resume: bool) -> RawValue:
-        result = await in_time(request, self._driver.drive(request, resume=resume))
-        return sendable(result, "the result of the run", parts=result)
-
     # -- the state, set by hand --------------------------------------------------------------------------------------
 
     def _check_at_rest(self) -> None:
@@ -237,18 +248,22 @@ class ThreadWorkflow:
             )
 
     async def _update_state(self, update: StateUpdate) -> str:
+        running = self._turns.run is not None
+        asked = running or self._interrupts.asking or self._listing.metadata is not None
         try:
-            checkpoint_id = await self._driver.update_state(update, running=self._run is not None)
+            checkpoint_id = await self._driver.update_state(update, running=asked)
         except Exception as error:
             refused = StateUpdateRefused(f"{type(error).__name__}: {error}")
             raise as_failure(refused) from error
-        if self._run is not None and self._interrupts.asking:
+        if self._interrupts.asking:
             self._set_status("interrupted", always=True)
+        elif not running:
+            self._set_status("idle")
         return checkpoint_id
 
     def _restart(self, checkpoint_id: str | None, compensate: bool) -> ThreadStart:
         """What a closed thread's next workflow run starts with, to go on from its latest or an earlier checkpoint."""
-        last = self._run or (self._start.carry.run if self._start.carry else None) or self._start.run
+        last = self._turns.run or (self._start.carry.run if self._start.carry else None) or self._start.run
         if last is not None and self._states.saver.step() >= -1:
             last = replace(last, input=None, checkpoint_id=checkpoint_id, expires_at=None)
         carry = CarryOver(
@@ -258,9 +273,13 @@ class ThreadWorkflow:
             ticks=self._states.ids.ticks,
             compensate=compensate,
             effects=self._driver.calls.effects.entries,
+            past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
             model_answers=self._driver.calls.answers,
             budgets=self._driver.calls.budgets.book(run=False),
+            graph=self._states.name,
+            metadata=self._listing.metadata,
+            root=self._driver.root,
         )
         return replace(self._start, run=last, carry=carry)
 
@@ -287,16 +306,23 @@ class ThreadWorkflow:
             pending=self._interrupts.pending,
             answers=self._interrupts.answers,
             asking=self._interrupts.asking,
-            stop_at_step=self._driver.stop_at_step,
-            queued=self._queued,
-            ends=self._ends.export(),
+            stops=self._driver.limits.stops,
+            queued=self._turns.book.queued,
+            ends=self._turns.ends.export(),
             nested=self._driver.calls.nested,
             calls=self._driver.calls.count,
             ticks=self._states.ids.ticks,
             effects=self._driver.calls.effects.entries,
+            past_effects=self._driver.calls.effects.past,
             places=self._driver.calls.places.book(),
             model_answers=self._driver.calls.answers,
             budgets=self._driver.calls.budgets.book(),
+            graph=self._states.name,
+            metadata=self._listing.metadata,
+            runs=self._turns.book.export(),
+            published=self._driver.publisher.count,
+            root=self._driver.root,
+            last=self._turns.last,
         )
 
     # -- what others see ----------------------------------------------------------------------------------------------
@@ -310,26 +336,27 @@ class ThreadWorkflow:
         # Besides telling whoever lists threads, this command sets the workflow task apart in which a run comes to rest.
         # Temporal's replay merges workflow tasks without commands into the next, and an update in that one would be
         # validated before the activity result that opened its interrupt is applied.
-        pending = len(self._interrupts.waiting)
-        if self._start.search:
-            graph = _GRAPH_KEY.value_set(self._start.graph)
-            workflow.upsert_search_attributes(
-                [graph, _STATUS_KEY.value_set(status), _PENDING_KEY.value_set(pending)]
-            )
-        else:
-            workflow.upsert_memo({"status": status, "pending": pending})
+        told = "error" if error is not None and self._listing.metadata is not None else status
+        self._listing.status(
+            told, graph=self._states.name, pending=len(self._interrupts.waiting), values=self._values
+        )
+
+    def _values(self) -> Any:
+        snapshot = self._states.latest_or_none()
+        return snapshot.values if snapshot else None
 
     def _state(self) -> ThreadState:
         snapshot = self._states.latest_or_none()
         return ThreadState(
-            graph=self._start.graph,
+            graph=self._states.name or self._start.graph,
             status=self._status,
             values=snapshot.values if snapshot else None,
             next=tuple(snapshot.next) if snapshot else (),
             interrupts=tuple(self._interrupts.waiting),
-            run_id=self._run.id if self._run else None,
+            run_id=self._turns.run.id if self._turns.run else None,
             step=int((snapshot.metadata or {}).get("step", 0)) if snapshot and snapshot.metadata else 0,
             error=self._error,
             keep_open=self._start.keep_open,
             usage=self._driver.calls.budgets.told(),
+            metadata=self._listing.metadata,
         )

@@ -88,7 +88,7 @@ def violations(plan: Plan, ending: Ending, record: Record, baseline: Baseline) -
     if ending.status == "stuck":
         return [*found, Violation("stuck", ending.failure)]
     if ending.status in ("failed", "cancelled"):
-        return [*found, *_left_behind(ending, record)]
+        return [*found, *_left_behind(plan, ending, record)]
     changing = any(fault.kind.startswith(_CHANGING) for fault in plan.faults)
     differences = baseline.differences(ending)
     if ending.status == baseline.ending.status and not differences:
@@ -142,7 +142,10 @@ def _not_once(record: Record, undisturbed: Record) -> list[Violation]:
     return [*more, *less, *new]
 
 
-def _left_behind(ending: Ending, record: Record) -> list[Violation]:
+def _left_behind(plan: Plan, ending: Ending, record: Record) -> list[Violation]:
+    # An undo that was done and seemed to fail: that a person sees to it is right.
+    places = [fault.place.split(":") for fault in plan.faults if fault.kind == "fail-after"]
+    unknown = {place[1] for place in places if place[0] == "undo"}
     standing = {key: event for key, event in record.standing.items() if event.undoable}
     known = record.names
     silent = [
@@ -153,7 +156,7 @@ def _left_behind(ending: Ending, record: Record) -> list[Violation]:
     untrue = [
         Violation("wrong", f"a person was asked to undo {known.get(key, key)!r}, which is undone")
         for key in ending.to_undo
-        if key in known and key not in standing
+        if key in known and key not in standing and known[key] not in unknown
     ]
     return [*silent, *untrue]
 

@@ -1,0 +1,98 @@
+"""The HTTP server in a process of `perdure`. Side: cli. Needs the extra `server`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from perdure.errors import ConfigError
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from perdure.streams.broker import Broker
+    from perdure.worker.plugin import PerdurePlugin
+
+__all__ = ["INSTALL_HINT", "free_port", "http_server", "installed"]
+
+INSTALL_HINT = "pip install 'perdure[server]'"
+_NEIGHBOURS = 100
+
+
+def installed() -> bool:
+    """Whether the extra is there."""
+    return all(importlib.util.find_spec(name) is not None for name in ("fastapi", "uvicorn"))
+
+
+def free_port(host: str, port: int) -> int:
+    """The port, or the next free one above. Raises ConfigError when there is none."""
+    for candidate in range(port, min(port + _NEIGHBOURS, 65536)):
+        try:
+            _listening(host, candidate).close()
+        except OSError:
+            continue
+        return candidate
+    raise ConfigError(
+        f"no free port for the HTTP server on {host} from {port} on: choose another with --port"
+    )
+
+
+@asynccontextmanager
+async def http_server(
+    client: Client,
+    plugin: PerdurePlugin,
+    *,
+    task_queue: str,
+    host: str,
+    port: int,
+    broker: Broker | None,
+    settings: Any = None,
+) -> AsyncGenerator[str]:
+    """Serve for as long as the block runs; the URL.
+
+    Args:
+        settings: the `http` section of `langgraph.json`.
+
+    Raises:
+        ConfigError: when the extra is not installed, the port is taken, or a setting is none.
+    """
+    if not installed():
+        raise ConfigError(f"the HTTP server needs more packages: {INSTALL_HINT}")
+    import uvicorn
+
+    from perdure.client import PerdureClient
+    from perdure.server.app import create_app
+    from perdure.server.backend import Backend
+    from perdure.server.cors import cors_of
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Generator[None]:
+            yield  # they are the process's business
+
+    try:
+        listening = _listening(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
+        ) from error
+    backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
+    app = create_app(backend, cors=cors_of(settings))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
+    server = Server(config)
+    async with plugin.store.opened():
+        task = asyncio.create_task(server.serve(sockets=[listening]))
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)

@@ -1,0 +1,47 @@
+"""`perdure serve`: the HTTP server alone. Side: cli.
+
+It loads the project's graphs too: what threads hold is read with their types. What runs do while they run is told in the
+worker's process, so from here streams tell how runs end; `perdure dev`, where both are in one process, tells all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import timedelta
+
+from perdure.cli.connection import find_project
+from perdure.cli.console import stderr
+from perdure.cli.http import http_server
+from perdure.cli.settings import OK, Settings
+from perdure.cli.worker import connect_waiting, store_of
+from perdure.cli.worker_log import log_to_stderr
+from perdure.graph.project import load_project
+from perdure.worker.plugin import PerdurePlugin
+
+__all__ = ["serve"]
+
+
+async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    log_to_stderr(debug=settings.debug)
+    project = find_project(settings) or load_project(settings.config)
+    plugin = PerdurePlugin(await project.aload(), store=await store_of(project))
+    client = await connect_waiting(settings, project, plugin, timedelta(seconds=wait_seconds))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with http_server(
+        client,
+        plugin,
+        task_queue=settings.task_queue,
+        host=host,
+        port=port,
+        broker=None,
+        settings=project.http,
+    ) as url:
+        stderr().print(
+            f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True
+        )
+        await stop.wait()
+    return OK

@@ -1,0 +1,73 @@
+"""What the routes work with: one object, made by whoever starts the server. Side: server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+from langgraph.store.base import BaseStore
+
+from perdure.client.client import PerdureClient
+from perdure.graph.registry import GraphRegistry
+from perdure.server.assistants import Assistants
+from perdure.server.errors import failed
+from perdure.server.threads import ServedThreads
+from perdure.storage.store import WorkerStore
+from perdure.streams.broker import Broker
+from perdure.streams.wire import to_json
+
+__all__ = ["Backend", "Server", "answer"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Backend:
+    """`client` is connected with the plugin that has the graphs, so that it can read what threads hold. Without a `broker`,
+    streams tell how runs end and nothing before."""
+
+    client: PerdureClient
+    registry: GraphRegistry
+    stores: WorkerStore
+    broker: Broker | None = None
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    def __post_init__(self) -> None:
+        self.threads = ServedThreads(self.client)
+        self.assistants = Assistants(self.registry, self.stores)
+
+    @property
+    def store(self) -> BaseStore:
+        store = self.stores.current
+        if store is None:
+            raise failed(501, "this server has no store: set PERDURE_STORE")
+        return store
+
+    def go(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do it even when who asked for it is gone."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.info("work without anybody waiting for it failed: %r", error)
+
+
+def _backend(request: Request) -> Backend:
+    return request.app.state.backend
+
+
+Server = Annotated[Backend, Depends(_backend)]
+
+
+def answer(value: Any, *, headers: dict[str, str] | None = None) -> Response:
+    """JSON, as LangGraph's clients read it."""
+    return Response(to_json(value), media_type="application/json", headers=headers)

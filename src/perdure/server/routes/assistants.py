@@ -1,0 +1,108 @@
+"""`/assistants`. Side: server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from perdure._compat import Pregel
+from perdure.server.backend import Server, answer
+from perdure.server.bodies import (
+    AssistantCreate,
+    AssistantLatest,
+    AssistantPatch,
+    AssistantSearch,
+    VersionSearch,
+)
+from perdure.server.errors import failed
+from perdure.server.schemas import schemas
+from perdure.server.shapes import selected
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["assistants"])
+
+
+@router.post("/assistants")
+async def create_assistant(server: Server, body: AssistantCreate) -> Response:
+    return answer(await server.assistants.create(body.model_dump() | {"config": body.config.given()}))
+
+
+@router.post("/assistants/search")
+async def search_assistants(server: Server, body: AssistantSearch) -> Response:
+    found = await server.assistants.search(body.model_dump())
+    page = found[body.offset : body.offset + body.limit]
+    end = body.offset + len(page)
+    more = {"X-Pagination-Next": str(end)} if end < len(found) else None
+    return answer([selected(item, body.select) for item in page], headers=more)
+
+
+@router.post("/assistants/count")
+async def count_assistants(server: Server, body: AssistantSearch) -> Response:
+    return answer(len(await server.assistants.search(body.model_dump())))
+
+
+@router.get("/assistants/{assistant_id}")
+async def get_assistant(server: Server, assistant_id: str) -> Response:
+    return answer(await server.assistants.get(assistant_id))
+
+
+@router.patch("/assistants/{assistant_id}")
+async def update_assistant(server: Server, assistant_id: str, body: AssistantPatch) -> Response:
+    config = None if body.config is None else body.config.given()
+    return answer(await server.assistants.update(assistant_id, body.model_dump() | {"config": config}))
+
+
+@router.delete("/assistants/{assistant_id}", status_code=204)
+async def delete_assistant(server: Server, assistant_id: str) -> None:
+    await server.assistants.delete(assistant_id)
+
+
+@router.get("/assistants/{assistant_id}/graph")
+async def get_graph(server: Server, assistant_id: str, xray: bool | int = False) -> Response:
+    graph = await _graph(server, assistant_id)
+    try:
+        return answer((await graph.aget_graph(xray=xray)).to_json())
+    except NotImplementedError:
+        raise failed(422, "The graph does not support visualization") from None
+
+
+@router.get("/assistants/{assistant_id}/schemas")
+async def get_schemas(server: Server, assistant_id: str) -> Response:
+    assistant = await server.assistants.get(assistant_id)
+    graph = server.registry.graph(assistant["graph_id"])
+    return answer({"graph_id": assistant["graph_id"], **schemas(graph)})
+
+
+@router.get("/assistants/{assistant_id}/subgraphs")
+async def get_subgraphs(server: Server, assistant_id: str, recurse: bool = False) -> Response:
+    return await _subgraphs(await _graph(server, assistant_id), None, recurse=recurse)
+
+
+@router.get("/assistants/{assistant_id}/subgraphs/{namespace}")
+async def get_subgraph(server: Server, assistant_id: str, namespace: str, recurse: bool = False) -> Response:
+    return await _subgraphs(await _graph(server, assistant_id), namespace, recurse=recurse)
+
+
+@router.post("/assistants/{assistant_id}/versions")
+async def get_versions(server: Server, assistant_id: str, body: VersionSearch) -> Response:
+    found = await server.assistants.versions(assistant_id, body.metadata)
+    return answer(found[body.offset : body.offset + body.limit])
+
+
+@router.post("/assistants/{assistant_id}/latest")
+async def set_latest(server: Server, assistant_id: str, body: AssistantLatest) -> Response:
+    return answer(await server.assistants.set_latest(assistant_id, body.version))
+
+
+async def _graph(server: Server, assistant_id: str) -> Pregel[Any, Any, Any, Any]:
+    assistant = await server.assistants.get(assistant_id)
+    return server.registry.graph(assistant["graph_id"])
+
+
+async def _subgraphs(graph: Pregel[Any, Any, Any, Any], namespace: str | None, *, recurse: bool) -> Response:
+    found = [item async for item in graph.aget_subgraphs(namespace=namespace, recurse=recurse)]
+    shown = {name: subgraph for name, subgraph in found if isinstance(subgraph, Pregel)}
+    return answer({name: schemas(subgraph) for name, subgraph in shown.items()})

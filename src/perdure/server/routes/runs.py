@@ -1,0 +1,153 @@
+"""`/threads/{id}/runs` and `/runs`. Side: server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response, StreamingResponse
+
+from perdure.contract.run import CancelAction, RunsRequest, ServedStatus
+from perdure.server.backend import Server, answer
+from perdure.server.bodies import CancelMany, RunCreate
+from perdure.server.errors import failed
+from perdure.server.runs import Started, start, waiting
+from perdure.server.shapes import run_shape, selected
+from perdure.server.streaming import events, modes_of
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["runs"])
+
+LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
+Modes = Annotated[list[str] | None, Query()]
+
+
+@router.post("/threads/{thread_id}/runs")
+async def create_run(server: Server, thread_id: str, body: RunCreate) -> Response:
+    return await _created(server, await start(server, thread_id, body))
+
+
+@router.post("/threads/{thread_id}/runs/wait")
+async def wait_for_run(server: Server, thread_id: str, body: RunCreate) -> Response:
+    return _waiting(server, await start(server, thread_id, body))
+
+
+@router.post("/threads/{thread_id}/runs/stream")
+async def stream_run(server: Server, thread_id: str, body: RunCreate) -> Response:
+    return _streaming(server, await start(server, thread_id, body))
+
+
+@router.post("/runs")
+async def create_stateless(server: Server, body: RunCreate) -> Response:
+    return await _created(server, await start(server, None, body))
+
+
+@router.post("/runs/wait")
+async def wait_for_stateless(server: Server, body: RunCreate) -> Response:
+    return _waiting(server, await start(server, None, body))
+
+
+@router.post("/runs/stream")
+async def stream_stateless(server: Server, body: RunCreate) -> Response:
+    return _streaming(server, await start(server, None, body))
+
+
+@router.post("/runs/batch")
+async def create_batch(server: Server, body: list[RunCreate]) -> Response:
+    started = [await start(server, item.thread_id, item) for item in body]
+    return answer([await _shape(server, item) for item in started])
+
+
+@router.post("/runs/cancel", status_code=204)
+async def cancel_many(server: Server, body: CancelMany, action: CancelAction = "interrupt") -> None:
+    if body.thread_id is None or (body.run_ids is None and body.status is None):
+        raise failed(422, "body: 'thread_id' with 'run_ids' or 'status' is needed")
+    wanted = ("pending", "running") if body.status in (None, "all") else (body.status,)
+    runs = await server.threads.runs(body.thread_id, RunsRequest(limit=1000))
+    for run in runs:
+        if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
+            await server.threads.cancel(body.thread_id, run.id, action=action)
+
+
+@router.get("/threads/{thread_id}/runs")
+async def list_runs(
+    server: Server,
+    thread_id: str,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    status: ServedStatus | None = None,
+    select: Modes = None,
+) -> Response:
+    found = await server.threads.runs(thread_id, RunsRequest(status=status, limit=limit, offset=offset))
+    return answer([selected(run_shape(thread_id, run), select) for run in found])
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}")
+async def get_run(server: Server, thread_id: str, run_id: str) -> Response:
+    return answer(run_shape(thread_id, await server.threads.run(thread_id, run_id)))
+
+
+@router.delete("/threads/{thread_id}/runs/{run_id}", status_code=204)
+async def delete_run(server: Server, thread_id: str, run_id: str) -> None:
+    await server.threads.forget_run(thread_id, run_id)
+
+
+@router.post("/threads/{thread_id}/runs/{run_id}/cancel")
+async def cancel_run(
+    server: Server,
+    thread_id: str,
+    run_id: str,
+    wait: Literal["0", "1", "true", "false"] = "0",
+    action: CancelAction = "interrupt",
+) -> Response:
+    waits = wait in ("1", "true")
+    cancelled = await server.threads.cancel(thread_id, run_id, action=action, wait=waits)
+    if not cancelled:
+        raise failed(409, f"run {run_id} is over: nothing to cancel")
+    return Response(status_code=204 if waits else 202)
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}/join")
+async def join_run(
+    server: Server, thread_id: str, run_id: str, cancel_on_disconnect: bool = False
+) -> Response:
+    await server.threads.run(thread_id, run_id)
+    return _waiting(server, Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect))
+
+
+@router.get("/threads/{thread_id}/runs/{run_id}/stream")
+async def join_stream(
+    server: Server,
+    thread_id: str,
+    run_id: str,
+    stream_mode: Modes = None,
+    cancel_on_disconnect: bool = False,
+    last_event_id: LastEvent = None,
+) -> Response:
+    await server.threads.run(thread_id, run_id)
+    started = Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect)
+    body = events(server, started, after=last_event_id, modes=modes_of(stream_mode or []), joined=True)
+    return StreamingResponse(body, media_type="text/event-stream", headers=started.headers("stream"))
+
+
+async def _created(server: Server, started: Started) -> Response:
+    return answer(await _shape(server, started), headers={"Content-Location": started.place})
+
+
+async def _shape(server: Server, started: Started) -> dict[str, object]:
+    return run_shape(started.thread_id, await server.threads.run(started.thread_id, started.run_id))
+
+
+def _waiting(server: Server, started: Started) -> Response:
+    return StreamingResponse(
+        waiting(server, started), media_type="application/json", headers=started.headers("join")
+    )
+
+
+def _streaming(server: Server, started: Started) -> Response:
+    return StreamingResponse(
+        events(server, started),
+        media_type="text/event-stream",
+        headers={**started.headers("stream"), "Cache-Control": "no-store"},
+    )

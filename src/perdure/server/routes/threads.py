@@ -1,0 +1,222 @@
+"""`/threads`. Side: server."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
+
+from perdure.contract import names
+from perdure.contract.run import RunsRequest
+from perdure.contract.state import HistoryRequest, StateUpdate, ThreadSnapshot
+from perdure.server.backend import Backend, Server, answer
+from perdure.server.bodies import (
+    StateAt,
+    StateSearch,
+    StateWrite,
+    ThreadCount,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadPrune,
+    ThreadSearch,
+)
+from perdure.server.errors import failed, not_found
+from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
+from perdure.server.threads import ThreadLine
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["threads"])
+
+# How many threads a search looks through for what visibility cannot filter by.
+_MOST_LOOKED_AT = 10_000
+
+Select = Annotated[list[str] | None, Query()]
+
+
+@router.post("/threads")
+async def create_thread(server: Server, body: ThreadCreate) -> Response:
+    if body.supersteps:
+        raise failed(422, "body.supersteps: not supported yet")
+    thread_id = body.thread_id or str(uuid.uuid4())
+    graph = str(body.metadata.get("graph_id") or "")
+    if graph:
+        server.registry.graph(graph)
+    made = await server.threads.create(thread_id, body.metadata, graph=graph)
+    if not made and body.if_exists == "raise":
+        raise failed(409, f"Thread with ID {thread_id} already exists")
+    return answer(await _thread(server, thread_id))
+
+
+@router.post("/threads/search")
+async def search_threads(server: Server, body: ThreadSearch) -> Response:
+    where, rest = _filters(body)
+    if body.ids is not None:
+        if not body.ids:
+            return answer([])
+        where.append(f"WorkflowId IN ({', '.join(map(_quoted, body.ids))})")
+    sorted_here = body.sort_by not in (None, "created_at") or body.sort_order == "asc"
+    wanted = body.offset + body.limit
+    lines: list[ThreadLine] = []
+    limit = _MOST_LOOKED_AT if sorted_here or rest else wanted
+    async for line in server.threads.search(where, limit=limit):
+        if _fits(line, rest):
+            lines.append(line)
+        if len(lines) >= wanted and not sorted_here:
+            break
+    if sorted_here:
+        key = {"state_updated_at": "updated_at"}.get(body.sort_by or "", body.sort_by or "created_at")
+        lines.sort(key=lambda line: getattr(line, key), reverse=body.sort_order != "asc")
+    page = lines[body.offset : wanted]
+    more = {"X-Pagination-Next": str(wanted)} if len(lines) >= wanted and page else None
+    return answer([selected(thread_shape(line), body.select) for line in page], headers=more)
+
+
+@router.post("/threads/count")
+async def count_threads(server: Server, body: ThreadCount) -> Response:
+    where, rest = _filters(body)
+    if not rest:
+        return answer(await server.threads.count(where))
+    found = server.threads.search(where, limit=_MOST_LOOKED_AT)
+    return answer(sum([_fits(line, rest) async for line in found]))
+
+
+@router.post("/threads/prune")
+async def prune_threads(server: Server, body: ThreadPrune) -> Response:
+    for thread_id in body.thread_ids:
+        await server.threads.delete(thread_id)
+    return answer({"pruned_count": len(body.thread_ids)})
+
+
+@router.get("/threads/{thread_id}")
+async def get_thread(server: Server, thread_id: str) -> Response:
+    return answer(await _thread(server, thread_id))
+
+
+@router.patch("/threads/{thread_id}")
+async def patch_thread(
+    server: Server, thread_id: str, body: ThreadPatch, prefer: Annotated[str, Header()] = ""
+) -> Response:
+    await server.threads.merge_metadata(thread_id, body.metadata)
+    if "return=minimal" in prefer:
+        return Response(status_code=204)
+    return answer(await _thread(server, thread_id, metadata=body.metadata))
+
+
+@router.delete("/threads/{thread_id}", status_code=204)
+async def delete_thread(server: Server, thread_id: str) -> None:
+    await server.threads.delete(thread_id)
+
+
+@router.post("/threads/{thread_id}/copy")
+async def copy_thread(server: Server, thread_id: str) -> Response:
+    copied = str(uuid.uuid4())
+    await server.threads.copy(thread_id, copied)
+    return answer(await _thread(server, copied))
+
+
+@router.get("/threads/{thread_id}/state")
+async def get_state(server: Server, thread_id: str, select: Select = None) -> Response:
+    return answer(selected(await _state(server, thread_id, HistoryRequest(limit=1)), select))
+
+
+@router.get("/threads/{thread_id}/state/{checkpoint_id}")
+async def get_state_at(server: Server, thread_id: str, checkpoint_id: str, select: Select = None) -> Response:
+    request = HistoryRequest(limit=1, checkpoint_id=checkpoint_id)
+    return answer(selected(await _state(server, thread_id, request), select))
+
+
+@router.post("/threads/{thread_id}/state/checkpoint")
+async def get_state_at_checkpoint(server: Server, thread_id: str, body: StateAt) -> Response:
+    at = body.checkpoint
+    request = HistoryRequest(limit=1, checkpoint_id=at.checkpoint_id, namespace=at.checkpoint_ns)
+    return answer(selected(await _state(server, thread_id, request), body.select))
+
+
+@router.post("/threads/{thread_id}/state")
+async def update_state(server: Server, thread_id: str, body: StateWrite) -> Response:
+    at = (body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id
+    made = await server.threads.update_state(
+        thread_id, StateUpdate(body.values, as_node=body.as_node, checkpoint_id=at)
+    )
+    place = checkpoint(thread_id, made, "")
+    return answer({"checkpoint": place, "configurable": place, "checkpoint_id": made})
+
+
+@router.get("/threads/{thread_id}/history")
+async def get_history(
+    server: Server,
+    thread_id: str,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 10,
+    before: str | None = None,
+) -> Response:
+    return answer(await _history(server, thread_id, HistoryRequest(limit=limit, before=before)))
+
+
+@router.post("/threads/{thread_id}/history")
+async def search_history(server: Server, thread_id: str, body: StateSearch) -> Response:
+    before: Any = body.before
+    if isinstance(before, dict):
+        before = before.get("configurable", {}).get("checkpoint_id")
+    elif before is not None and not isinstance(before, str):
+        before = before.checkpoint_id
+    namespace = body.checkpoint.checkpoint_ns if body.checkpoint else ""
+    request = HistoryRequest(limit=body.limit, before=before, filter=body.metadata, namespace=namespace)
+    return answer([selected(s, body.select) for s in await _history(server, thread_id, request)])
+
+
+async def _thread(
+    server: Backend, thread_id: str, *, metadata: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    line, snapshots, state = await asyncio.gather(
+        server.threads.line(thread_id),
+        server.threads.history(thread_id, HistoryRequest(limit=1)),
+        server.threads.state(thread_id),
+    )
+    shape = thread_shape(line, snapshots[0] if snapshots else None)
+    # What the workflow says is newer than what lists show.
+    known = state.metadata if state.metadata is not None else shape["metadata"]
+    shape["metadata"] = {**known, **(metadata or {})}
+    shape["status"] = {"running": "busy", "interrupted": "interrupted"}.get(
+        state.status, "error" if state.error and snapshots else "idle"
+    )
+    if any(r.status == "pending" for r in await server.threads.runs(thread_id, RunsRequest(limit=1))):
+        shape["status"] = "busy"
+    return shape
+
+
+async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> dict[str, Any]:
+    found: list[ThreadSnapshot] = await server.threads.history(thread_id, request)
+    if found:
+        return state_shape(thread_id, found[0])
+    if request.checkpoint_id:
+        raise not_found("Checkpoint", request.checkpoint_id)
+    return empty_state(thread_id)
+
+
+async def _history(server: Backend, thread_id: str, request: HistoryRequest) -> list[dict[str, Any]]:
+    return [state_shape(thread_id, s) for s in await server.threads.history(thread_id, request)]
+
+
+def _filters(body: ThreadCount) -> tuple[list[str], dict[str, Any]]:
+    """What visibility can filter by, and what of the metadata has to be looked at."""
+    if body.values:
+        raise failed(422, "body.values: threads cannot be searched by their values")
+    metadata = body.metadata or {}
+    terms = names.metadata_terms(metadata)
+    where = [f"{names.SEARCH_METADATA} = {_quoted(term)}" for term in terms]
+    if body.status:
+        status = "running" if body.status == "busy" else body.status
+        where.append(f"{names.SEARCH_STATUS} = {_quoted(status)}")
+    return where, metadata if len(terms) < len(metadata) else {}
+
+
+def _fits(line: ThreadLine, metadata: dict[str, Any]) -> bool:
+    return all(key in line.metadata and line.metadata[key] == value for key, value in metadata.items())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

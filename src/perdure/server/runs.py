@@ -1,0 +1,148 @@
+"""From a request's body to a run, and from a run's end to an answer.
+
+Side: server. A run that the server starts ends when it asks for something, as in LangGraph's server; the answer is the
+`command` of another run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.types import Command, Send
+
+from perdure.contract.state import HistoryRequest
+from perdure.contract.thread import RunRequest
+from perdure.errors import RunCancelled, RunFailed
+from perdure.server.backend import Backend
+from perdure.server.bodies import CommandBody, RunCreate
+from perdure.server.errors import failed
+from perdure.streams.wire import to_json
+
+__all__ = ["Started", "run_result", "start", "waiting"]
+
+_KEEP_ALIVE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that was accepted. `place` is its URL's path."""
+
+    thread_id: str
+    run_id: str
+    cancel_on_disconnect: bool = False
+
+    @property
+    def place(self) -> str:
+        return f"/threads/{self.thread_id}/runs/{self.run_id}"
+
+    def headers(self, what: str) -> dict[str, str]:
+        """Where the client finds the run, and where it goes on when the connection is lost."""
+        return {"Content-Location": self.place, "Location": f"{self.place}/{what}"}
+
+
+async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Started:
+    """Start or queue a run; without a thread id, on a thread of its own.
+
+    Raises:
+        HTTPException: for what does not fit. PerdureError: for what is not there, or in the way.
+    """
+    if thread_id is None and body.command is not None and body.command.resume is not None:
+        raise failed(400, "You must provide a thread_id when resuming.")
+    if body.config.configurable and body.context:
+        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    assistant = await backend.assistants.get(body.assistant_id)
+    stateless = thread_id is None
+    target = thread_id or str(uuid.uuid4())
+    request = _request(assistant, target, body)
+    create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
+    await backend.threads.start_run(
+        target, request, create=create, temporary=stateless and body.on_completion == "delete"
+    )
+    return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
+
+
+async def run_result(backend: Backend, started: Started) -> Any:
+    """What the SDK's `runs.wait` and `runs.join` return: the values, what is asked, or `__error__`."""
+    try:
+        result = await backend.threads.result(started.thread_id, started.run_id)
+    except RunCancelled:
+        return await _values(backend, started.thread_id)
+    except RunFailed as error:
+        return {"__error__": {"error": error.cause_type or "RunFailed", "message": str(error)}}
+    return result
+
+
+async def waiting(backend: Backend, started: Started) -> AsyncGenerator[bytes]:
+    """The result as a body; until it is there, white space that keeps the connection open."""
+    task = backend.go(run_result(backend, started))
+    done = False
+    try:
+        while not done:
+            done = bool((await asyncio.wait([task], timeout=_KEEP_ALIVE_SECONDS))[0])
+            if not done:
+                yield b"\n"
+        yield to_json(task.result())
+    finally:
+        if not done:
+            task.cancel()
+            if started.cancel_on_disconnect:
+                backend.go(backend.threads.cancel(started.thread_id, started.run_id))
+
+
+async def _values(backend: Backend, thread_id: str) -> Any:
+    found = await backend.threads.history(thread_id, HistoryRequest(limit=1))
+    return found[0].values if found else {}
+
+
+def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
+    run_id = str(uuid.uuid4())
+    known: dict[str, Any] = assistant["config"]
+    ids = {
+        "run_id": run_id,
+        "thread_id": thread_id,
+        "graph_id": assistant["graph_id"],
+        "assistant_id": assistant["assistant_id"],
+    }
+    metadata = {**assistant["metadata"], **body.metadata}
+    config = {
+        **known,
+        **body.config.given(),
+        "configurable": {
+            **known.get("configurable", {}),
+            **body.config.configurable,
+            **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
+        },
+        "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
+    }
+    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
+    return RunRequest(
+        id=run_id,
+        input=body.input if body.command is None else _command(body.command),
+        config=config,
+        context=context,
+        checkpoint_id=(body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id,
+        graph=assistant["graph_id"],
+        ends_when_interrupted=True,
+        interrupt_before=body.interrupt_before,
+        interrupt_after=body.interrupt_after,
+        multitask_strategy=body.multitask_strategy,
+        assistant_id=assistant["assistant_id"],
+        metadata={**metadata, "graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]},
+        stream=list(dict.fromkeys(body.stream_mode)),
+        subgraphs=body.stream_subgraphs,
+        wait_until=time.time() + body.after_seconds if body.after_seconds else None,
+    )
+
+
+def _command(body: CommandBody) -> Command[Any]:
+    goto = body.goto if isinstance(body.goto, list) else [] if body.goto is None else [body.goto]
+    try:
+        targets = [item if isinstance(item, str) else Send(item["node"], item.get("input")) for item in goto]
+    except KeyError:
+        raise failed(422, "body.command.goto: an object needs 'node' and 'input'") from None
+    return Command(resume=body.resume, update=body.update, goto=targets)

@@ -1,0 +1,125 @@
+"""A run's events as server-sent events, written as LangGraph's server writes them.
+
+Side: server. Every event but the first has an id, so a client that lost its connection goes on after the last one it saw
+(`Last-Event-ID`). Where the broker has lost what came in between (it was started anew), the thread's values as they are now
+stand for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from perdure.contract.run import RunRecord
+from perdure.contract.state import HistoryRequest
+from perdure.errors import ThreadNotFound
+from perdure.server.backend import Backend
+from perdure.server.runs import Started, run_result
+from perdure.streams.broker import END
+from perdure.streams.wire import to_json
+
+__all__ = ["events", "modes_of"]
+
+_HEARTBEAT = b": heartbeat\r\n\r\n"
+# While nothing is said: after so many seconds of silence, times 5, Temporal is asked whether the run goes on.
+_SILENT = 3
+
+
+async def events(
+    backend: Backend,
+    started: Started,
+    *,
+    after: str | None = None,
+    modes: list[str] | None = None,
+    joined: bool = False,
+) -> AsyncGenerator[bytes]:
+    """The body of a stream.
+
+    Args:
+        after: the last event that the client has.
+        modes: only events of these stream modes.
+        joined: the client did not start the run: it may be over, or unknown to the broker.
+    """
+    done = False
+    try:
+        if after is None:
+            yield _written("metadata", to_json({"run_id": started.run_id, "attempt": 1}), None)
+        async for chunk in _told(backend, started, after=after, modes=modes, joined=joined):
+            yield chunk
+        done = True
+    finally:
+        if not done and started.cancel_on_disconnect:
+            backend.go(backend.threads.cancel(started.thread_id, started.run_id))
+
+
+async def _told(
+    backend: Backend, started: Started, *, after: str | None, modes: list[str] | None, joined: bool
+) -> AsyncGenerator[bytes]:
+    broker = backend.broker
+    if broker is None:
+        async for chunk in _end(backend, started):
+            yield chunk
+        return
+    if joined and not broker.knows(started.run_id, after):
+        yield _written("values", to_json(await _values(backend, started.thread_id)), None)
+        if _over(await _record(backend, started)):
+            return
+    silent = 0
+    async for event in broker.listen(started.run_id, after=after):
+        if event is None:
+            silent += 1
+            yield _HEARTBEAT
+            if silent >= _SILENT and _over(await _record(backend, started)):
+                async for chunk in _end(backend, started):
+                    yield chunk
+                return
+            continue
+        silent = 0
+        if event.event != END and _wanted(event.event, modes):
+            yield _written(event.event, event.data, event.id)
+
+
+async def _end(backend: Backend, started: Started) -> AsyncGenerator[bytes]:
+    """What can be told without the events: how the run ends."""
+    result = await run_result(backend, started)
+    if isinstance(result, dict) and "__error__" in result:
+        yield _written("error", to_json(result["__error__"]), None)
+    else:
+        yield _written("values", to_json(result), None)
+
+
+async def _record(backend: Backend, started: Started) -> RunRecord | None:
+    try:
+        return await backend.threads.run(started.thread_id, started.run_id)
+    except ThreadNotFound:
+        return None
+
+
+async def _values(backend: Backend, thread_id: str) -> Any:
+    found = await backend.threads.history(thread_id, HistoryRequest(limit=1))
+    return found[0].values if found else {}
+
+
+def modes_of(given: list[str]) -> list[str] | None:
+    """The stream modes of a query string, which come one by one or as a JSON list; `None` for all."""
+    modes = [mode.strip(' "') for text in given for mode in text.strip("[] ").split(",")]
+    return [mode for mode in modes if mode] or None
+
+
+def _wanted(event: str, modes: list[str] | None) -> bool:
+    if modes is None:
+        return True
+    kind = event.partition("|")[0]
+    if kind == "messages":
+        return "messages-tuple" in modes
+    return kind.partition("/")[0] in modes or kind == "error"
+
+
+def _over(run: RunRecord | None) -> bool:
+    return run is None or run.status not in ("pending", "running")
+
+
+def _written(event: str, data: bytes, id: str | None) -> bytes:
+    name = event.replace("\r", "").replace("\n", "").encode()
+    tail = b"" if id is None else b"id: " + id.encode() + b"\r\n"
+    return b"event: " + name + b"\r\ndata: " + data + b"\r\n" + tail + b"\r\n"

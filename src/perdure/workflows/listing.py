@@ -1,0 +1,67 @@
+"""What lists of threads show of this one: status, graph, open questions, metadata; in memo and search attributes.
+
+Side: workflow. Everything here is a command, so nothing of it may depend on anything but the history. A thread that the HTTP
+server did not make has no metadata, and writes just what it always did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey
+
+from perdure.contract import names
+from perdure.contract.thread import CarryOver, ThreadStart
+
+__all__ = ["Listing"]
+
+_GRAPH_KEY = SearchAttributeKey.for_keyword(names.SEARCH_GRAPH)
+_STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
+_PENDING_KEY = SearchAttributeKey.for_int(names.SEARCH_PENDING)
+_METADATA_KEY = SearchAttributeKey.for_keyword_list(names.SEARCH_METADATA)
+
+
+# A memo is written with every change of status, and read with every line of a list.
+_MOST_BYTES = 4_000
+
+
+class Listing:
+    """`metadata` is `None` on a thread that was not made by the HTTP server."""
+
+    def __init__(self, start: ThreadStart) -> None:
+        carry = start.carry or CarryOver()
+        self.metadata = start.metadata if carry.metadata is None else carry.metadata
+        self._search = start.search
+
+    def status(self, status: str, *, graph: str, pending: int, values: Callable[[], Any]) -> None:
+        """`values` are shown in lists where the thread is at rest, and they are small."""
+        if self._search:
+            workflow.upsert_search_attributes(
+                [
+                    _GRAPH_KEY.value_set(graph),
+                    _STATUS_KEY.value_set(status),
+                    _PENDING_KEY.value_set(pending),
+                ]
+            )
+        else:
+            workflow.upsert_memo({"status": status, "pending": pending})
+        if self.metadata is not None:
+            shown = {} if status == "running" else {"values": _small(values())}
+            workflow.upsert_memo({"updated_at": workflow.time(), **shown})
+
+    def merge(self, changes: Mapping[str, Any]) -> None:
+        """Change the metadata: the given keys, and no others."""
+        known = self.metadata or {}
+        if self.metadata is not None and all(k in known and known[k] == v for k, v in changes.items()):
+            return
+        self.metadata = {**known, **changes}
+        workflow.upsert_memo({"metadata": self.metadata, "updated_at": workflow.time()})
+        if self._search:
+            workflow.upsert_search_attributes([_METADATA_KEY.value_set(names.metadata_terms(self.metadata))])
+
+
+def _small(values: Any) -> Any:
+    data = workflow.payload_converter().to_payload(values).data
+    return values if len(data) <= _MOST_BYTES else None

@@ -1,0 +1,256 @@
+"""One run after the other on a thread that stays open: their queue, their ends, what becomes of one that is cancelled.
+
+Side: workflow.
+
+| a run that comes while another waits or runs, by its strategy | what happens                                            |
+|---------------------------------------------------------------|---------------------------------------------------------|
+| `enqueue`                                                     | it waits                                                |
+| `reject`                                                      | it is refused before it is in the history               |
+| `interrupt`                                                   | the others are cancelled; what they did to the state stays |
+| `rollback`                                                    | the others are cancelled and forgotten, with what they did to the state |
+
+Cancelled either way, effects with an undo are undone. A run that ends when it is interrupted leaves its questions: the next
+run answers them (`Command(resume=...)`, or answers by update), or drops them with any other input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from langgraph.errors import GraphDrained
+from langgraph.types import Command
+from temporalio import workflow
+from temporalio.common import RawValue
+
+from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
+from perdure.contract.thread import CarryOver, RunRequest
+from perdure.errors import RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.workflows.compensation import Compensation
+from perdure.workflows.deadline import dated, in_time
+from perdure.workflows.driver import RunDriver
+from perdure.workflows.ends import Ends
+from perdure.workflows.failure import as_failure
+from perdure.workflows.interrupts import Interrupts
+from perdure.workflows.listing import Listing
+from perdure.workflows.runs import RunBook
+from perdure.workflows.sizes import sendable
+from perdure.workflows.states import States
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """`run` is the run that is driven, on a one-shot thread too; `last` the one that stopped to ask."""
+
+    def __init__(
+        self,
+        carry: CarryOver,
+        run: RunRequest | None,
+        *,
+        states: States,
+        driver: RunDriver,
+        interrupts: Interrupts,
+        compensation: Compensation,
+        listing: Listing,
+        set_status: Callable[..., None],
+        continue_as_new: Callable[[RunRequest | None], NoReturn],
+    ) -> None:
+        self.book = RunBook(carry.runs, carry.queued)
+        self.ends = Ends(carry.ends)
+        # From the first task on: somebody who waits for its result may ask before it is driven.
+        self.run = run
+        self.last = carry.last
+        self._states = states
+        self._driver = driver
+        self._interrupts = interrupts
+        self._compensation = compensation
+        self._listing = listing
+        self._set_status = set_status
+        self._continue_as_new = continue_as_new
+        self._driving: asyncio.Task[RawValue] | None = None
+        self._cancel: CancelRequest | None = None
+
+    # -- what is asked from outside -----------------------------------------------------------------------------------
+
+    def check_start(self, request: RunRequest) -> None:
+        """Raises ThreadBusy and InterruptUnknown for a run that is to be refused."""
+        if self.book.busy and request.multitask_strategy == "reject":
+            raise ThreadBusy(f"thread {workflow.info().workflow_id!r} has a run already")
+        if not self.book.busy and request.ends_when_interrupted and _resumes(request.input):
+            self._interrupts.check(request.input.resume)
+
+    def start(self, request: RunRequest) -> str:
+        if request.id not in self.book:
+            if request.multitask_strategy in ("interrupt", "rollback"):
+                self._supersede(request.multitask_strategy)
+            self.book.enqueue(dated(request), workflow.time())
+        return request.id
+
+    def check_known(self, run_id: str) -> None:
+        """Raises ThreadNotFound for a run that waits nowhere and whose end is not known."""
+        queued = any(request.id == run_id for request in self.book.queued)
+        if not queued and run_id not in self.ends and (self.run is None or self.run.id != run_id):
+            raise ThreadNotFound(f"thread {workflow.info().workflow_id!r} knows no run {run_id!r} (any more)")
+
+    def cancel(self, request: CancelRequest) -> bool:
+        """Whether there was something to cancel."""
+        if self.book.unqueue(request.run_id):
+            self._cancelled(request.run_id, rolled_back=request.action == "rollback")
+            return True
+        if self.run is None or self.run.id != request.run_id or self._driving is None:
+            return False
+        self._cancel = request
+        return self._driving.cancel()
+
+    def cancel_current(self, *, compensate: bool) -> bool:
+        """As `cancel`, for the run that is driven. A one-shot thread is cancelled by Temporal itself, and only told here
+        whether to compensate."""
+        if self.run is None:
+            return False
+        self._compensation.wanted = compensate
+        return self._driving is None or self.cancel(CancelRequest(self.run.id))
+
+    def forgettable(self, run_id: str) -> RunRecord:
+        """Raises ThreadNotFound and ThreadBusy."""
+        record = self.book.get(run_id)
+        if record is None:
+            raise ThreadNotFound(f"thread {workflow.info().workflow_id!r} knows no run {run_id!r}")
+        if record.status in ("pending", "running"):
+            raise ThreadBusy(f"run {run_id!r} is not over: cancel it first")
+        return record
+
+    def go_on(self) -> None:
+        """Answers came for a run that has ended: another one takes them."""
+        if self.run is None and self._interrupts.answers:
+            last = self.last or RunRequest(id="")
+            again = replace(last, id=str(workflow.uuid4()), input=None, checkpoint_id=None, wait_until=None)
+            self.start(replace(again, multitask_strategy="enqueue"))
+
+    # -- driving ------------------------------------------------------------------------------------------------------
+
+    async def next(self) -> RunRequest:
+        """The next run, once there is one whose time has come. Deadlines of what was asked are kept meanwhile."""
+        while True:
+            now = workflow.time()
+            for request in self.book.queued:
+                if request.wait_until is None or request.wait_until <= now:
+                    return request
+            known = len(self.book.queued)
+            times = [self._interrupts.next_deadline(), *(r.wait_until for r in self.book.queued)]
+            wake: float | None = min((time for time in times if time is not None), default=None)
+            try:
+                await workflow.wait_condition(
+                    lambda known=known: len(self.book.queued) != known,
+                    timeout=None if wake is None else timedelta(seconds=max(0.0, wake - now)),
+                    timeout_summary="deadline of the waiting interrupts, or the next run's time",
+                )
+            except TimeoutError:
+                self._interrupts.expire(workflow.time())
+                self.go_on()
+
+    async def turn(self, request: RunRequest, *, resume: bool) -> None:
+        """One run. Its end, however it ends, is kept for who asks for the result."""
+        self.run = request = dated(request)
+        self.book.begin(request, workflow.time(), self._states.saver.latest_id())
+        self._driving = asyncio.create_task(self.drive(request, resume=resume))
+        try:
+            self.ends.keep(request.id, await self._driving)
+            self._over(request, "success")
+        except asyncio.CancelledError:
+            await self._compensation.run()
+            if self._cancel is None:
+                raise  # the thread itself is being cancelled
+            self._driver.calls.effects.clear()
+            self._interrupts.clear()
+            self._roll_back(request, self._cancel)
+            self._set_status("idle")
+        except GraphDrained:
+            self._continue_as_new(request)
+        except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
+            self.ends.keep(request.id, as_failure(error, await self._compensation.run()))
+            self._over(request, "error", error)
+        finally:
+            self._driving = None
+            self.run = None
+            self._cancel = None
+            self._compensation.wanted = True
+
+    async def drive(self, request: RunRequest, *, resume: bool) -> RawValue:
+        if not resume:
+            request = self._begin(request)
+        result = await in_time(request, self._driver.drive(request, resume=resume))
+        if request.ends_when_interrupted and self._interrupts.asking and isinstance(result, dict):
+            self.last = replace(request, input=None)
+        return sendable(result, "the result of the run", parts=result)
+
+    def _begin(self, request: RunRequest) -> RunRequest:
+        """Bind the graph, and settle what an earlier run had asked."""
+        if request.graph:
+            self._states.bind(request.graph)
+        if self._listing.metadata is not None and request.assistant_id:
+            self._listing.merge({"graph_id": self._states.name, "assistant_id": request.assistant_id})
+        if request.ends_when_interrupted and _resumes(request.input):
+            answers = self._interrupts.resume(request.input.resume)
+            return replace(request, input=_command(request.input, answers))
+        if request.input is not None or not self._interrupts.answers:
+            if not self._interrupts.asking:
+                self._driver.root = request.id
+            self._drop_questions(request)
+        return request
+
+    def _drop_questions(self, request: RunRequest) -> None:
+        if self._interrupts.asking and request.input is not None:
+            # Another run: what the one before did is not to be undone with it.
+            self._driver.calls.effects.clear()
+            self._driver.root = request.id
+        self._interrupts.clear()
+
+    def _over(self, request: RunRequest, status: ServedStatus, error: Exception | None = None) -> None:
+        asking = status == "success" and self._interrupts.asking
+        told = None if error is None else {"error": type(error).__name__, "message": str(error)}
+        self.book.end(request.id, status, workflow.time(), told)
+        if not asking:
+            self._driver.calls.effects.clear()
+        self._set_status("interrupted" if asking else "idle", error)
+        self._tell_end(request.id, status, told)
+
+    def _roll_back(self, request: RunRequest, cancel: CancelRequest) -> None:
+        record = self.book.get(request.id)
+        undone = cancel.action == "rollback" and record is not None
+        undone = undone and self._states.saver.forget_after(record.base if record else "")
+        self._cancelled(request.id, rolled_back=undone)
+
+    def _cancelled(self, run_id: str, *, rolled_back: bool) -> None:
+        self.ends.keep(run_id, as_failure(RunCancelled(f"run {run_id!r} was cancelled")))
+        self.book.end(run_id, "interrupted", workflow.time())
+        if rolled_back:
+            self.book.forget(run_id)
+        self._tell_end(run_id, "interrupted", None)
+
+    def _supersede(self, action: str) -> None:
+        for queued in list(self.book.queued):
+            self.cancel(CancelRequest(queued.id, "rollback" if action == "rollback" else "interrupt"))
+        if self.run is not None:
+            self.cancel(CancelRequest(self.run.id, "rollback" if action == "rollback" else "interrupt"))
+
+    def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
+        if self._listing.metadata is None:
+            return
+        if error is not None:
+            self._driver.publisher.tell("error", error, run_id=run_id)
+        self._driver.publisher.tell("end", {"status": status}, run_id=run_id)
+
+
+def _resumes(input: Any) -> bool:
+    return isinstance(input, Command) and input.resume is not None
+
+
+def _command(given: Command[Any], answers: dict[str, Any] | None) -> Any:
+    """The command with its answers by id; `None`, to just go on, where nothing is left of it."""
+    if answers is None and given.update is None and not given.goto:
+        return None
+    return replace(given, resume=answers)

@@ -1,0 +1,59 @@
+"""The window of checkpoints: what belongs to a step that is over is forgotten, and nothing else."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
+from langgraph.checkpoint.base.id import uuid6
+
+from perdure.activities.nested import NestedSaver
+from perdure.graph.saver import WindowSaver
+
+PARENT = "call:task"
+NESTED = "call:task|deeper:other"
+
+
+def checkpoint() -> Checkpoint:
+    return {**empty_checkpoint(), "id": str(uuid6())}
+
+
+def put(saver: WindowSaver, namespace: str, saved: Checkpoint) -> None:
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": namespace}}
+    saver.put(config, saved, {"source": "loop", "step": 0}, {})
+
+
+def namespaces(saver: WindowSaver) -> list[str]:
+    return sorted({saved.namespace for saved in saver.export()})
+
+
+def test_what_a_subgraph_saved_stays_when_its_parent_saves_late() -> None:
+    """A graph that saves in the background may save the checkpoint before a step after that step's subgraphs have saved."""
+    saver = NestedSaver()
+    before, inside = checkpoint(), checkpoint()
+    put(saver, NESTED, inside)
+    put(saver, PARENT, before)
+    assert namespaces(saver) == [PARENT, NESTED]
+
+
+def test_what_a_subgraph_saved_is_forgotten_when_its_step_is_over() -> None:
+    saver = NestedSaver()
+    before, inside, after = checkpoint(), checkpoint(), checkpoint()
+    put(saver, PARENT, before)
+    put(saver, NESTED, inside)
+    put(saver, PARENT, after)
+    assert namespaces(saver) == [PARENT]
+
+
+def test_graphs_in_many_threads_save_side_by_side() -> None:
+    saver = NestedSaver()
+
+    def save(number: int) -> None:
+        for _ in range(50):
+            put(saver, f"call:task|{number}:x", checkpoint())
+            put(saver, f"call:task|{number}:x|deeper:{number}", checkpoint())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(8)))
+    assert len(namespaces(saver)) == 16

@@ -1,0 +1,133 @@
+"""The graphs that the SDK's tests run."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any, NotRequired
+
+from langchain_core.messages import AIMessage
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+from typing_extensions import TypedDict
+
+from perdure.testing import ScriptedChatModel
+
+__all__ = ["graphs"]
+
+
+class Chat(MessagesState):
+    mood: NotRequired[str]
+
+
+class Notes(TypedDict):
+    log: Annotated[list[Any], operator.add]
+
+
+class Wishes(TypedDict):
+    tone: NotRequired[str]
+
+
+def _chat() -> Any:
+    model = ScriptedChatModel(reply_to=lambda messages: f"you said: {messages[-1].text}")
+
+    async def answer(state: Chat) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("answer", answer)
+    builder.add_edge(START, "answer")
+    return builder.compile()
+
+
+def _steps() -> Any:
+    def first(state: Notes, runtime: Runtime[Wishes]) -> dict[str, Any]:
+        get_stream_writer()({"progress": 1})
+        return {"log": [f"first {(runtime.context or {}).get('tone', 'plain')}"]}
+
+    def second(state: Notes) -> dict[str, Any]:
+        return {"log": ["second"]}
+
+    builder = StateGraph(Notes, context_schema=Wishes)
+    builder.add_node("first", first)
+    builder.add_node("second", second)
+    builder.add_edge(START, "first")
+    builder.add_edge("first", "second")
+    return builder.compile()
+
+
+def _asking() -> Any:
+    def ask(state: Notes) -> dict[str, Any]:
+        return {"log": [f"told {interrupt('what now?')}"]}
+
+    def after(state: Notes) -> dict[str, Any]:
+        return {"log": ["after"]}
+
+    builder = StateGraph(Notes)
+    builder.add_node("ask", ask)
+    builder.add_node("after", after)
+    builder.add_edge(START, "ask")
+    builder.add_edge("ask", "after")
+    return builder.compile()
+
+
+def _slow() -> Any:
+    async def begin(state: Notes) -> dict[str, Any]:
+        return {"log": ["begun"]}
+
+    async def wait(state: Notes) -> dict[str, Any]:
+        await asyncio.sleep(30)
+        return {"log": ["waited"]}
+
+    builder = StateGraph(Notes)
+    builder.add_node("begin", begin)
+    builder.add_node("wait", wait)
+    builder.add_edge(START, "begin")
+    builder.add_conditional_edges(
+        "begin", lambda state: "wait" if state["log"][-2:] == ["slow", "begun"] else "__end__"
+    )
+    return builder.compile()
+
+
+def _failing() -> Any:
+    def fail(state: Notes) -> dict[str, Any]:
+        raise ValueError("no such customer")
+
+    builder = StateGraph(Notes)
+    builder.add_node("fail", fail)
+    builder.add_edge(START, "fail")
+    return builder.compile()
+
+
+def _outer() -> Any:
+    inner = StateGraph(Notes)
+    inner.add_node("leaf", lambda state: {"log": ["leaf"]})
+    inner.add_edge(START, "leaf")
+    builder = StateGraph(Notes)
+    builder.add_node("inner", inner.compile())
+    builder.add_edge(START, "inner")
+    return builder.compile()
+
+
+def _told() -> Any:
+    def say(state: Chat) -> dict[str, Any]:
+        return {"messages": [AIMessage("said without a model", id="said")]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("say", say)
+    builder.add_edge(START, "say")
+    return builder.compile()
+
+
+def graphs() -> dict[str, Any]:
+    return {
+        "chat": _chat(),
+        "steps": _steps(),
+        "asking": _asking(),
+        "slow": _slow(),
+        "failing": _failing(),
+        "outer": _outer(),
+        "told": _told(),
+    }

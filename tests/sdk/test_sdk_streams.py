@@ -1,0 +1,157 @@
+"""Streams through the real SDK: modes, tokens, subgraphs, coming late, coming back, going away."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import httpx
+from langgraph_sdk.client import LangGraphClient
+
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+async def parts(stream: Any) -> list[Any]:
+    return [part async for part in stream]
+
+
+async def new_thread(client: LangGraphClient) -> str:
+    return (await client.threads.create())["thread_id"]
+
+
+async def test_values_come_step_by_step(client: LangGraphClient) -> None:
+    created: list[Any] = []
+    thread = await new_thread(client)
+    told = await parts(
+        client.runs.stream(thread, "steps", input={"log": ["in"]}, on_run_created=created.append)
+    )
+    assert told[0].event == "metadata"
+    assert told[0].data["run_id"] == created[0]["run_id"]
+    assert [part.event for part in told[1:]] == ["values"] * 3
+    assert [part.data["log"] for part in told[1:]] == [
+        ["in"],
+        ["in", "first plain"],
+        ["in", "first plain", "second"],
+    ]
+
+
+async def test_several_modes_at_once(client: LangGraphClient) -> None:
+    modes: Any = ["updates", "custom", "tasks", "checkpoints", "debug"]
+    told = await parts(client.runs.stream(None, "steps", input={"log": []}, stream_mode=modes))
+    assert {part.event for part in told} == {"metadata", *modes}
+    updates = [part.data for part in told if part.event == "updates"]
+    assert updates == [{"first": {"log": ["first plain"]}}, {"second": {"log": ["second"]}}]
+    assert [part.data for part in told if part.event == "custom"] == [{"progress": 1}]
+
+
+async def test_tokens_come_while_the_model_speaks(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "chat", input=HI, stream_mode=["messages-tuple", "values"]))
+    chunks = [part.data for part in told if part.event == "messages"]
+    assert len(chunks) > 2
+    assert "".join(message["content"] for message, _ in chunks) == "you said: hi"
+    assert {message["type"] for message, _ in chunks} == {"AIMessageChunk"}
+    assert {metadata["langgraph_node"] for _, metadata in chunks} == {"answer"}
+    last = told[-1]
+    assert last.event == "values"
+    assert last.data["messages"][-1]["id"] == chunks[0][0]["id"]
+
+
+async def test_messages_grow(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "chat", input=HI, stream_mode="messages"))
+    kinds = [part.event for part in told]
+    assert kinds[:2] == ["metadata", "messages/metadata"]
+    assert set(kinds[2:]) == {"messages/partial"}
+    texts = [part.data[0]["content"] for part in told[2:]]
+    assert texts[-1] == "you said: hi"
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+
+
+async def test_messages_that_no_model_said(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "told", input=HI, stream_mode="messages"))
+    assert told[-1].event == "messages/complete"
+    assert told[-1].data[0]["id"] == "said"
+
+
+async def test_subgraphs_are_told_with_their_namespace(client: LangGraphClient) -> None:
+    told = await parts(
+        client.runs.stream(None, "outer", input={"log": []}, stream_mode="updates", stream_subgraphs=True)
+    )
+    inside = [part for part in told if part.event.startswith("updates|inner:")]
+    assert [part.data for part in inside] == [{"leaf": {"log": ["leaf"]}}]
+    plain = await parts(client.runs.stream(None, "outer", input={"log": []}, stream_mode="updates"))
+    assert {part.event for part in plain} == {"metadata", "updates"}
+
+
+async def test_what_is_asked_is_told(client: LangGraphClient) -> None:
+    thread = await new_thread(client)
+    told = await parts(client.runs.stream(thread, "asking", input={"log": []}))
+    assert told[-1].data["__interrupt__"][0]["value"] == "what now?"
+    told = await parts(client.runs.stream(thread, "asking", command={"resume": "go"}, stream_mode="updates"))
+    assert [part.data for part in told[1:]] == [{"ask": {"log": ["told go"]}}, {"after": {"log": ["after"]}}]
+
+
+async def test_a_failure_is_told(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "failing", input={"log": []}))
+    assert told[-1].event == "error"
+    assert told[-1].data["error"] == "NodeFailed" or told[-1].data["error"] == "ValueError"
+    assert "no such customer" in told[-1].data["message"]
+
+
+async def test_coming_late_tells_all_of_it_once(client: LangGraphClient) -> None:
+    thread = await new_thread(client)
+    run = (await client.runs.create(thread, "steps", input={"log": []}, stream_mode=["values", "updates"]))[
+        "run_id"
+    ]
+    await client.runs.join(thread, run)
+    late = await parts(client.runs.join_stream(thread, run))
+    assert [part.event for part in late[1:]] == ["values", "updates", "values", "updates", "values"]
+    again = await parts(client.runs.join_stream(thread, run, last_event_id=late[2].id))
+    assert again == late[3:]
+    chosen = await parts(client.runs.join_stream(thread, run, stream_mode="updates"))
+    assert [part.event for part in chosen] == ["metadata", "updates", "updates"]
+
+
+async def test_a_stream_of_a_run_that_the_broker_has_forgotten(client: LangGraphClient, stack: Any) -> None:
+    thread = await new_thread(client)
+    run = (await client.runs.create(thread, "steps", input={"log": []}))["run_id"]
+    await client.runs.join(thread, run)
+    stack.broker._streams.clear()
+    told = await parts(client.runs.join_stream(thread, run, last_event_id="1-1"))
+    assert [part.data for part in told] == [{"log": ["first plain", "second"]}]
+
+
+async def test_a_cancelled_run_ends_its_stream(client: LangGraphClient) -> None:
+    thread = await new_thread(client)
+    seen: list[Any] = []
+    async for part in client.runs.stream(thread, "slow", input={"log": ["slow"]}):
+        seen.append(part)
+        if part.event == "values" and part.data["log"][-1] == "begun":
+            await client.runs.cancel(thread, seen[0].data["run_id"])
+    assert (await client.runs.get(thread, seen[0].data["run_id"]))["status"] == "interrupted"
+
+
+async def test_going_away_cancels_if_wanted(client: LangGraphClient, stack: Any) -> None:
+    thread = await new_thread(client)
+    for wish in ("continue", "cancel"):
+        body = {
+            "assistant_id": "slow",
+            "input": {"log": ["slow"]},
+            "on_disconnect": wish,
+            "multitask_strategy": "interrupt",
+        }
+        async with (
+            httpx.AsyncClient() as http,
+            http.stream("POST", f"{stack.url}/threads/{thread}/runs/stream", json=body) as response,
+        ):
+            async for line in response.aiter_lines():
+                if "begun" in line:
+                    break
+        [run] = await client.runs.list(thread, limit=1)
+        if wish == "continue":
+            await asyncio.sleep(0.5)
+            assert (await client.runs.get(thread, run["run_id"]))["status"] == "running"
+            continue
+        async with asyncio.timeout(30):
+            while (await client.runs.get(thread, run["run_id"]))["status"] == "running":  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
