@@ -24,6 +24,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from perdure._compat import Pregel, PregelNode
+from perdure.activities.failure_text import names_a_key
 from perdure.activities.failures import classify, describe
 from perdure.contract.node import NodeCall
 from perdure.contract.verdict import Classify, Verdict
@@ -195,7 +196,10 @@ def _applies(policy: GraphRetryPolicy, error: Exception) -> bool:
 
 
 def _portable(error: Exception) -> BaseException:
-    """The exception for an error handler node, where its class and arguments can cross; else its name and text."""
+    """The exception for an error handler node, where its class and arguments can cross and hold no key; else its name and
+    text."""
+    if names_a_key(error):
+        return RemoteError(type(error).__name__, describe(error))
     try:
         activity.payload_converter().to_payload(error)
     except Exception:  # noqa: BLE001 - a user's exception may hold anything; its text is then all that crosses

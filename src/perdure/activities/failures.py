@@ -31,6 +31,7 @@ exception decides:
 | an answer that was cut off at `max_tokens`                         | truncated_output | no    |
 | an answer that the model or the provider's filter refused          | refused_output   | no    |
 | missing file, wrong permission                                     | filesystem       | no    |
+| a "failed connection" for a request that could not be written: a header or URL that is none | programming | no |
 | `TypeError`, `ValueError` (so pydantic's too), `LookupError`, …; Perdure's `PayloadError` | programming | no |
 | anything else                                                      | unknown          | yes   |
 
@@ -75,6 +76,7 @@ from perdure.activities.failure_kinds import (
     STATUS_KINDS,
     STREAM_CODES,
     TYPE_KINDS,
+    UNSENT,
 )
 from perdure.activities.failure_text import describe
 from perdure.contract.verdict import Verdict
@@ -97,6 +99,8 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Verdict:
     """
     moment = now or datetime.now(UTC)
     verdict = _classify_one(error, moment)
+    if verdict.kind == "connection" and _was_unsent(error):
+        return _verdict("programming")
     wrapped, wrappers = verdict, 0
     while wrapped.kind == "unknown" and error.__cause__ is not None and wrappers < _MAX_WRAPPERS:
         error, wrappers = error.__cause__, wrappers + 1
@@ -130,6 +134,15 @@ def _classify_one(error: BaseException, now: datetime) -> Verdict:
         if (verdict := row(error, now)) is not None:
             return verdict
     return _verdict("unknown")
+
+
+def _was_unsent(error: BaseException) -> bool:
+    cause, depth = error.__cause__, 0
+    while cause is not None and depth < _MAX_WRAPPERS:
+        if not UNSENT.isdisjoint(type_names(cause)):
+            return True
+        cause, depth = cause.__cause__, depth + 1
+    return False
 
 
 def _verdict(kind: str, *, status: int | None = None) -> Verdict:

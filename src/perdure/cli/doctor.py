@@ -24,6 +24,7 @@ from perdure.client import PerdureClient
 from perdure.contract import names
 from perdure.devserver import BinaryNotFoundError, find_temporal
 from perdure.errors import PerdureError
+from perdure.graph.models import model_problems
 from perdure.graph.project import Project
 from perdure.graph.registry import GraphRegistry
 
@@ -130,6 +131,10 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
             yield Finding("wrong", f"graph {name}", str(error))
         else:
             yield Finding("ok", f"graph {name}", f"{len(graph.nodes) - 1} nodes")
+            for problem in model_problems(graph):
+                yield Finding(
+                    problem.level, f"graph {name}", f"node {problem.node!r}: {problem.text}", problem.fix
+                )
 
 
 async def _server(client: Client, origin: str) -> Finding:
