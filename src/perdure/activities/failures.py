@@ -62,6 +62,7 @@ from perdure.activities.failure_facts import (
     headers_of,
     provider_codes,
     raised_in,
+    retry_delay,
     smtp_codes,
     status_of,
     type_names,
@@ -101,6 +102,9 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Verdict:
     verdict = _classify_one(error, moment)
     if verdict.kind == "connection" and _was_unsent(error):
         return _verdict("programming")
+    if verdict.kind == "rate_limited" and verdict.after is None and error.__cause__ is not None:
+        # LangChain's own class says what it is, what it was raised from how long to wait.
+        return replace(verdict, after=_classify_one(error.__cause__, moment).after)
     wrapped, wrappers = verdict, 0
     while wrapped.kind == "unknown" and error.__cause__ is not None and wrappers < _MAX_WRAPPERS:
         error, wrappers = error.__cause__, wrappers + 1
@@ -201,8 +205,14 @@ def _answered(error: BaseException, now: datetime) -> Verdict | None:
     # Model providers say it outright in this header, and know better than the status.
     asked = {str(name).lower(): str(value).lower() for name, value in headers.items()}.get("x-should-retry")
     retry = asked == "true" or (asked != "false" and kind in RETRIED)
-    after = retry_after(headers, now=now) if retry else None
+    after = (retry_after(headers, now=now) or _asked_delay(error)) if retry else None
     return Verdict(retry=retry, after=after, kind=kind, status=status)
+
+
+def _asked_delay(error: BaseException) -> timedelta | None:
+    """What Google asks for: it says it in the body, as "36s"."""
+    number = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)s", retry_delay(error))
+    return min(timedelta(seconds=float(number[1])), MAX_RETRY_AFTER) if number else None
 
 
 def _unreadable(error: BaseException, _now: datetime) -> Verdict | None:
