@@ -69,18 +69,24 @@ def node_failure(
     settled: bool = False,
     own: Classify | None = None,
     failures: Sequence[str] = (),
+    attempt: int | None = None,
 ) -> ApplicationError:
     """The failure of one attempt. `graph` and `node` are `None` when the attempt failed before they were found; `settled`
     says that the error is a task's whose own retries are used up: only a declared policy makes the node try again.
-    `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among them."""
+    `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among them, and
+    `attempt` which one it is, where that is not as Temporal counts."""
+    attempt = activity.info().attempt if attempt is None else attempt
     verdict = judge(error, own)
-    decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled, failures=failures)
+    decision = _decide(
+        error, verdict, call, graph=graph, node=node, settled=settled, failures=failures, attempt=attempt
+    )
+    used_up = 0 < call.attempts <= attempt
     text = describe(error)
     name = type(error).__name__
     details = {
         "node": "/".join(call.path),
         "kind": verdict.kind,
-        "attempts": activity.info().attempt,
+        "attempts": attempt,
         "failures": list(failures),
         "error": _portable(error),
     }
@@ -90,7 +96,7 @@ def node_failure(
         text.removeprefix(f"{name}: "),
         details,
         type=name,
-        non_retryable=not decision.retry,
+        non_retryable=used_up or not decision.retry,
         next_retry_delay=decision.after,
     )
 
@@ -139,13 +145,13 @@ def _decide(
     node: PregelNode | None,
     settled: bool,
     failures: Sequence[str],
+    attempt: int,
 ) -> _Decision:
     enough = verdict.kind == "malformed_output" and failures.count(verdict.kind) >= MOST_MALFORMED
     if isinstance(error, PerdureError):
         return _Decision(type(error).retryable and not enough)
     if isinstance(error, ApplicationError):
         return _Decision(not error.non_retryable, error.next_retry_delay)
-    attempt = activity.info().attempt
     if call.explicit_retry:
         refused = verdict.status is not None and not verdict.retry
         return _Decision(not refused and not isinstance(error, _MISTAKES), _floor(verdict))

@@ -20,19 +20,27 @@ from perdure.contract.node import NodeInput
 from perdure.contract.thread import SavedCheckpoint
 from perdure.errors import PayloadError
 
-__all__ = ["Heartbeats", "remembered"]
+__all__ = ["HANDED_OVER", "Heartbeats", "remembered"]
+
+HANDED_OVER = "worker_shutdown"
+"""Among the kinds of failures: no failure, the attempt's worker stopped."""
 
 _MOST_BYTES = 500_000
 
 
 class Heartbeats:
     """`memory` gives the checkpoints that the next attempt should have; `failures` are the kinds of this call's failed
-    attempts, as `kind_of` names them (an attempt whose worker died is not among them)."""
+    attempts, as `kind_of` names them (one whose worker died, or that took too long, is not among them)."""
 
     def __init__(self, kind_of: Callable[[BaseException], str] | None = None) -> None:
         self.memory: Callable[[], Sequence[SavedCheckpoint]] = tuple
         self.failures = _earlier_failures()
         self._kind_of = kind_of
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counting from 1, without those that a stopping worker handed over."""
+        return activity.info().attempt - self.failures.count(HANDED_OVER)
 
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
@@ -41,6 +49,11 @@ class Heartbeats:
         task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
         try:
             yield
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                self.failures.append(HANDED_OVER)
+                self._send()
+            raise
         except Exception as error:
             if self._kind_of is not None:
                 self.failures.append(self._kind_of(error))

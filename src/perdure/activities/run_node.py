@@ -117,6 +117,7 @@ class NodeActivities:
             retry_in_temporal()
         try:
             async with heartbeats.beating(), mail.open():
+                _check_attempt(call, heartbeats.attempt)
                 root = self._registry.graph(call.graph)
                 body = find(root, call)
                 fetched, mail.near = await self._inputs.fetch(call)
@@ -152,6 +153,7 @@ class NodeActivities:
                 settled=settled,
                 own=own,
                 failures=heartbeats.failures,
+                attempt=min(heartbeats.attempt, call.attempts or heartbeats.attempt),
             ) from error
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
@@ -160,6 +162,15 @@ class NodeActivities:
         if key not in self._calling_tasks:
             self._calling_tasks[key] = needs_tasks(graph, node)
         return Body(graph, node, _whole_input, needs_graph=self._calling_tasks[key])
+
+
+def _check_attempt(call: NodeCall, attempt: int) -> None:
+    """Temporal is told of more attempts than there are, and counts those whose end nobody saw."""
+    if 0 < call.attempts < attempt:
+        limit = activity.info().start_to_close_timeout
+        raise TimeoutError(
+            f"no answer within its start_to_close limit of {limit}, or its worker was lost, the last time"
+        )
 
 
 def _whole_input(given: NodeInput) -> Any:

@@ -16,7 +16,8 @@ __all__ = ["InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
 
 @dataclass(frozen=True)
 class NodeCall:
-    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]."""
+    """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `attempts` is how many
+    may fail, where Temporal is told of more (0: as many as Temporal knows)."""
 
     graph: str
     path: list[str]
@@ -24,6 +25,7 @@ class NodeCall:
     call: str
     new: dict[str, str] = field(default_factory=dict[str, str])
     explicit_retry: bool = False
+    attempts: int = 0
 
 
 @dataclass(frozen=True)

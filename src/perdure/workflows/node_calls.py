@@ -36,7 +36,7 @@ from perdure._compat import (
 )
 from perdure.contract import names
 from perdure.contract.node import InputPage, InputRequest, NodeCall, NodeInput, Scratch
-from perdure.contract.policy import METADATA_KEY
+from perdure.contract.policy import METADATA_KEY, with_handovers
 from perdure.contract.thread import CarryOver, SavedCheckpoint
 from perdure.graph.mirror import NodeProxy
 from perdure.graph.snapshot import Copies
@@ -158,12 +158,13 @@ class NodeCalls:
                     call=call,
                     new=self._news(input),
                     explicit_retry=policy.explicit_retry,
+                    attempts=policy.retry.maximum_attempts,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
                 start_to_close_timeout=policy.timeout,
                 heartbeat_timeout=policy.heartbeat,
-                retry_policy=policy.retry,
+                retry_policy=with_handovers(policy.retry),
                 summary=policy.summary or f"{'/'.join(proxy.path)}, step {step}",
             )
         except ActivityError as error:
