@@ -26,6 +26,7 @@ from perdure.devserver import BinaryNotFoundError, find_temporal
 from perdure.errors import PerdureError
 from perdure.graph.models import model_problems
 from perdure.graph.project import Project
+from perdure.graph.project_settings import plugin_options
 from perdure.graph.registry import GraphRegistry
 
 __all__ = ["Finding", "doctor"]
@@ -123,6 +124,10 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
         )
         return
     yield Finding("ok", "project", str(project.file))
+    try:
+        await plugin_options(project)
+    except PerdureError as error:
+        yield Finding("wrong", "settings", str(error))
     for name in project.graphs:
         try:
             graph = (await project.aload(name))[name]

@@ -17,6 +17,7 @@ from perdure.cli.worker_log import log_to_stderr
 from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ServerUnreachable
 from perdure.graph.project import Project, load_project
+from perdure.graph.project_settings import plugin_options
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
@@ -38,7 +39,9 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     """Load the project, connect (waiting for a server that is not up yet), and work until stopped."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    plugin = PerdurePlugin(await project.aload(), store=await _store(project))
+    plugin = PerdurePlugin(
+        await project.aload(), store=await _store(project), **await plugin_options(project)
+    )
     client = await _connect(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()
     if options.tied:

@@ -71,6 +71,7 @@ class Project:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     import_paths: tuple[Path, ...] = ()
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: Any = None
 
     @property
     def name(self) -> str:
@@ -111,10 +112,13 @@ class Project:
         embed = index.get("embed")
         if not isinstance(embed, str) or ".py:" not in embed:
             return index or None
+        return {**index, "embed": await self.aload_attribute("store.index.embed", embed)}
+
+    async def aload_attribute(self, name: str, place: Any) -> Any:
+        """What is at a place in code, such as "./errors.py:classify"; `name` is for errors. Raises GraphLoadError."""
         _add_paths(self.import_paths)
-        spec = _spec("store.index.embed", embed, self.file)
-        module = await asyncio.to_thread(_import, spec, self.root)
-        return {**index, "embed": _attribute(module, spec)}
+        spec = _spec(name, place, self.file)
+        return _attribute(await asyncio.to_thread(_import, spec, self.root), spec)
 
 
 def find_config(start: Path) -> Path | None:
@@ -146,6 +150,7 @@ def load_project(path: Path | None = None) -> Project:
         env=_env(data.get("env"), file),
         import_paths=_import_paths(data.get("dependencies"), file),
         store=_store(data.get("store"), file),
+        settings=data.get("perdure"),
     )
 
 
@@ -311,10 +316,9 @@ def _load_error(spec: GraphSpec, root: Path, error: BaseException) -> GraphLoadE
     fix = ""
     if isinstance(error, ModuleNotFoundError):
         fix = ": install it in this environment, or add its folder to 'dependencies'"
-    if isinstance(error, SyntaxError):
-        text = error.msg
-    kind = type(error).__name__
-    return GraphLoadError(f"graph {spec.name!r} cannot be loaded: {_place(root, error)}{kind}: {text}{fix}")
+    text = error.msg if isinstance(error, SyntaxError) else text
+    text = f"{_place(root, error)}{type(error).__name__}: {text}{fix}"
+    return GraphLoadError(f"graph {spec.name!r} cannot be loaded: {text}")
 
 
 def _place(root: Path, error: BaseException) -> str:
