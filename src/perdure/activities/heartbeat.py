@@ -26,6 +26,7 @@ HANDED_OVER = "worker_shutdown"
 """Among the kinds of failures: no failure, the attempt's worker stopped."""
 
 _MOST_BYTES = 500_000
+_MOST_FAILURES = 200
 
 
 class Heartbeats:
@@ -75,6 +76,7 @@ class Heartbeats:
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
         kept = memory if memory and small else None
+        del self.failures[:-_MOST_FAILURES]
         if self.failures:
             activity.heartbeat(kept, self.failures)
         elif kept:
