@@ -549,6 +549,19 @@ def test_botocore_answers_are_read_from_their_dict() -> None:
                           named("botocore.exceptions", "ConnectionError"))()).kind == "connection"  # fmt: skip
 
 
+def test_google_says_in_the_body_how_long_to_wait() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "36.5s"}
+    error = named("google.genai.errors", "ClientError", code=429, details={"error": {"details": [info]}})()
+    assert classify(error).after == timedelta(seconds=36.5)
+    wrapper = named(
+        "langchain_google_genai",
+        "GoogleRateLimitError",
+        named("langchain_core.exceptions", "ModelRateLimitError"),
+    )()
+    wrapper.__cause__ = error
+    assert classify(wrapper) == Verdict(True, timedelta(seconds=36.5), "rate_limited", None)
+
+
 def test_aiohttp_and_google_answers_are_read_from_their_attributes() -> None:
     limited = named(
         "aiohttp.client_exceptions", "ClientResponseError", status=429, headers={"Retry-After": "5"}

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, field_validator
 
-from perdure.activities.failures import classify
+from perdure.activities.failures import classify, describe
 from perdure.testing.providers import Broken, FakeAnthropic, FakeOpenAI, Reply, Reset, Stall, Status, ToolCall
 
 # The clients keep their connections, and with them the event loop.
@@ -128,6 +128,14 @@ async def test_answers_that_are_no_json(asked: Asked, method: Any) -> None:
     assert cut <= {"malformed_output", "truncated_output"}
     refused = await asked.kinds(structured, Reply("no", stop="refusal"))
     assert refused <= {"malformed_output", "refused_output"}
+
+
+def test_a_key_that_is_none_is_no_failed_connection(asked: Asked) -> None:
+    with pytest.raises(Exception, match="Connection error") as caught:
+        asked.model(api_key="a key\nwith a line break").invoke("hi")
+    assert classify(caught.value).kind == "programming"
+    assert "Illegal header value" in describe(caught.value)
+    assert "a key" not in describe(caught.value)
 
 
 def test_a_wrong_question_is_the_codes_mistake(asked: Asked) -> None:

@@ -52,6 +52,32 @@ def test_a_graph_that_cannot_be_loaded(
 
 
 @pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (
+            "opnai:gpt-5",
+            "graph 'g' cannot be loaded: agent.py:2: ValueError: Unable to infer model provider for",
+        ),
+        ("openai:gpt-4.1", "graph 'g' cannot be loaded: agent.py:2: OpenAIError: Missing credentials"),
+        ("anthropic:claude-sonnet-5", "node 'model': ChatAnthropic has no API key"),
+    ],
+)
+def test_the_doctor_knows_models_that_cannot_work(
+    cli: Cli,
+    tmp_path: Path,
+    write_project: WriteProject,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    says: str,
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    agent = f"from langchain.agents import create_agent\ngraph = create_agent({model!r}, [])\n"
+    doctor = cli("doctor", cwd=write_project(tmp_path, {"g": "./agent.py:graph"}, agent))
+    assert (doctor.code, f"✗ graph g             {says}" in doctor.out) == (1, True), doctor.out
+
+
+@pytest.mark.parametrize(
     ("given", "says"),
     [
         ("{text: 1}", "the input is not valid JSON: line 1, column 2"),

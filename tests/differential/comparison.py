@@ -178,9 +178,10 @@ def by_step(told: Iterable[tuple[str, bytes]], nodes: Iterable[str]) -> list[Any
             continue
         update: dict[str, Any] = orjson.loads(data)
         asked += [json.dumps(item["value"]) for item in update.get("__interrupt__", ())]
-        if told_of & update.keys():
+        # What had ended before a question is told again when another branch goes on; how often is the branches' affair.
+        if told_of & update.keys() and "__metadata__" not in update:
             steps[-1].append(json.dumps(_without_ids(update), sort_keys=True))
-    return [sorted(asked), *(sorted(step) for step in steps if step)]
+    return [sorted({*asked}), *(sorted(step) for step in steps if step)]
 
 
 def _without_ids(value: Any) -> Any:

@@ -200,6 +200,14 @@ def test_a_script_may_be_a_function_of_the_call() -> None:
         assert model.invoke("b").text == "you said b"
 
 
+def test_a_function_that_fails_is_a_request_that_cannot_be_answered() -> None:
+    def broken(call: Call) -> str:
+        raise KeyError("no such page")
+
+    with FakeOpenAI(broken) as provider, pytest.raises(openai.BadRequestError, match="no such page"):
+        Api(provider, streaming=False).model(provider).invoke("a")
+
+
 def test_what_is_no_item_is_refused() -> None:
     with pytest.raises(TypeError, match="is no item of a script"):
         FakeAnthropic([42])  # pyright: ignore[reportArgumentType]

@@ -47,6 +47,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
+from perdure.contract.policy import HANDOVERS
 from perdure.testing import PerdureEnvironment, ScriptedChatModel
 
 
@@ -536,4 +537,4 @@ async def test_an_agent_as_a_subgraph_keeps_its_kind_of_retries() -> None:
             if event.HasField("activity_task_scheduled_event_attributes"):
                 scheduled = event.activity_task_scheduled_event_attributes
                 attempts[scheduled.activity_id.split(":")[0]] = scheduled.retry_policy.maximum_attempts
-    assert attempts == {"model": 6, "tools": 4}
+    assert attempts == {"model": 6 + HANDOVERS, "tools": 4 + HANDOVERS}

@@ -15,6 +15,7 @@ from temporalio.common import RetryPolicy
 from typing_extensions import TypedDict
 
 from perdure import LLM_RETRY, durable
+from perdure.contract.policy import HANDOVERS
 from perdure.errors import RunCancelled, RunFailed
 from perdure.testing import PerdureEnvironment
 
@@ -100,10 +101,10 @@ async def test_every_activity_has_a_timeout_and_a_finite_retry_policy() -> None:
             ]
     declared, plain = found
     assert declared.start_to_close_timeout.ToTimedelta() == timedelta(seconds=7)
-    assert declared.retry_policy.maximum_attempts == LLM_RETRY.maximum_attempts
+    assert declared.retry_policy.maximum_attempts == LLM_RETRY.maximum_attempts + HANDOVERS
     assert plain.start_to_close_timeout.ToTimedelta() > timedelta(0)
     assert plain.heartbeat_timeout.ToTimedelta() > timedelta(0)
-    assert plain.retry_policy.maximum_attempts == 4
+    assert plain.retry_policy.maximum_attempts == 4 + HANDOVERS
 
 
 async def test_a_node_that_takes_too_long_is_cut_off_by_name() -> None:

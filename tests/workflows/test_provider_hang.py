@@ -20,9 +20,10 @@ from temporalio.common import RetryPolicy
 from typing_extensions import TypedDict
 
 from perdure import durable
-from perdure.errors import RunCancelled
+from perdure.cli.story import Story
+from perdure.errors import RunCancelled, RunFailed
 from perdure.testing import PerdureEnvironment
-from perdure.testing.providers import Call, FakeAnthropic, FakeOpenAI, Stall, ToolCall
+from perdure.testing.providers import Call, FakeAnthropic, FakeOpenAI, Stall, Status, ToolCall
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -133,3 +134,31 @@ async def test_cancelling_a_run_does_not_wait_for_a_sync_tool(hanging: Hanging) 
     assert not hanging.sleeper.is_set()
     hanging.sleeper.set()
     assert len(hanging.openai.calls) == 1
+
+
+async def test_a_worker_that_stops_hands_its_call_over_and_no_attempt_is_lost(hanging: Hanging) -> None:
+    hanging.anthropic.play([Status(503), Stall(after=2), "there"])
+    graph = asking(
+        ChatAnthropic(model="claude-sonnet-5", streaming=True, **hanging.anthropic.options),
+        metadata=durable(retry=ONCE_MORE),
+    )
+    async with PerdureEnvironment.start({"g": graph}, time_skipping=False, worker=False) as env:
+        async with env.worker():
+            run = await env.start("g", {"text": ""})
+            await hanging.until(hanging.anthropic, lambda calls: len(calls) == 2)
+        await hanging.until(hanging.anthropic, lambda calls: calls[1].hung_up)
+        async with env.worker():
+            assert await run.result() == {"text": "there"}
+        story = Story()
+        async for event in run.handle.fetch_history_events():
+            story.apply(event)
+    assert (story.steps[0].attempts, story.steps[0].failures) == (3, ["overloaded", "worker_shutdown"])
+
+
+async def test_a_call_that_hangs_every_time_is_tried_as_often_as_declared(hanging: Hanging) -> None:
+    hanging.anthropic.play([Stall()] * 9)
+    run = await hanging.env.start("limited", {"text": ""})
+    with pytest.raises(RunFailed, match="no answer within its start_to_close limit of 0:00:01") as caught:
+        await run.result()
+    assert (caught.value.cause_type, caught.value.details["attempts"]) == ("TimeoutError", 2)
+    assert len(hanging.anthropic.calls) == 2

@@ -24,6 +24,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from perdure._compat import Pregel, PregelNode
+from perdure.activities.failure_text import names_a_key
 from perdure.activities.failures import classify, describe
 from perdure.contract.node import NodeCall
 from perdure.contract.verdict import Classify, Verdict
@@ -69,19 +70,24 @@ def node_failure(
     own: Classify | None = None,
     failures: Sequence[str] = (),
     used: dict[str, Any] | None = None,
+    attempt: int | None = None,
 ) -> ApplicationError:
     """The failure of one attempt, which `used` so much. `graph` and `node` are `None` when the attempt failed before they were
     found; `settled` says that the error is a task's whose own retries are used up: only a declared policy makes the node try
     again. `own` is the project's part of the table, `failures` the kinds of this call's failed attempts, this one's among
-    them."""
+    them, and `attempt` which one it is, where that is not as Temporal counts."""
+    attempt = activity.info().attempt if attempt is None else attempt
     verdict = judge(error, own)
-    decision = _decide(error, verdict, call, graph=graph, node=node, settled=settled, failures=failures)
+    decision = _decide(
+        error, verdict, call, graph=graph, node=node, settled=settled, failures=failures, attempt=attempt
+    )
+    used_up = 0 < call.attempts <= attempt
     text = describe(error)
     name = type(error).__name__
     details: dict[str, Any] = {
         "node": "/".join(call.path),
         "kind": verdict.kind,
-        "attempts": activity.info().attempt,
+        "attempts": attempt,
         "failures": list(failures),
         "error": _portable(error),
     }
@@ -93,7 +99,7 @@ def node_failure(
         text.removeprefix(f"{name}: "),
         details,
         type=name,
-        non_retryable=not decision.retry,
+        non_retryable=used_up or not decision.retry,
         next_retry_delay=decision.after,
     )
 
@@ -142,13 +148,13 @@ def _decide(
     node: PregelNode | None,
     settled: bool,
     failures: Sequence[str],
+    attempt: int,
 ) -> _Decision:
     enough = verdict.kind == "malformed_output" and failures.count(verdict.kind) >= MOST_MALFORMED
     if isinstance(error, PerdureError):
         return _Decision(type(error).retryable and not enough)
     if isinstance(error, ApplicationError):
         return _Decision(not error.non_retryable, error.next_retry_delay)
-    attempt = activity.info().attempt
     if call.explicit_retry:
         refused = verdict.status is not None and not verdict.retry
         return _Decision(not refused and not isinstance(error, _MISTAKES), _floor(verdict))
@@ -199,7 +205,10 @@ def _applies(policy: GraphRetryPolicy, error: Exception) -> bool:
 
 
 def _portable(error: Exception) -> BaseException:
-    """The exception for an error handler node, where its class and arguments can cross; else its name and text."""
+    """The exception for an error handler node, where its class and arguments can cross and hold no key; else its name and
+    text."""
+    if names_a_key(error):
+        return RemoteError(type(error).__name__, describe(error))
     try:
         activity.payload_converter().to_payload(error)
     except Exception:  # noqa: BLE001 - a user's exception may hold anything; its text is then all that crosses

@@ -14,6 +14,7 @@ __all__ = [
     "headers_of",
     "provider_codes",
     "raised_in",
+    "retry_delay",
     "smtp_codes",
     "status_of",
     "type_names",
@@ -69,6 +70,13 @@ def provider_codes(error: BaseException) -> list[str]:
         entry(entry(getattr(error, "response", None), "Error"), "Code"),
     )
     return [code for code in candidates if isinstance(code, str)]
+
+
+def retry_delay(error: BaseException) -> str:
+    """`retryDelay` of a `google.rpc.RetryInfo` in the answer's body; "" where there is none."""
+    details = entry(entry(getattr(error, "details", None), "error"), "details")
+    listed = cast("list[object]", details) if isinstance(details, list) else []
+    return next((str(delay) for each in listed if (delay := entry(each, "retryDelay"))), "")
 
 
 def smtp_codes(error: BaseException) -> list[int]:

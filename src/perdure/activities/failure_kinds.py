@@ -18,6 +18,7 @@ __all__ = [
     "STATUS_KINDS",
     "STREAM_CODES",
     "TYPE_KINDS",
+    "UNSENT",
 ]
 
 RETRIED: Final = frozenset({
@@ -116,6 +117,13 @@ TYPE_KINDS: Final = _index({
     # Their own bases would say "connection" or "programming".
     "unknown": "requests.TooManyRedirects requests.RetryError",
 })  # fmt: skip
+
+# A client calls these a failed connection; in truth the request could not even be written.
+UNSENT: Final = frozenset(
+    f"{package}.{name}"
+    for package in ("httpx", "httpx2")
+    for name in ("LocalProtocolError", "UnsupportedProtocol", "InvalidURL")
+)
 
 # Modules, and functions in them, that read a model's answer: a mistake raised there is in the answer.
 READING: Final = (

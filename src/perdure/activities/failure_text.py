@@ -6,11 +6,12 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from perdure.activities.failure_facts import entry, status_of
+from perdure.activities.failure_facts import entry, status_of, type_names
 
-__all__ = ["describe"]
+__all__ = ["describe", "names_a_key"]
 
 _MAX_DESCRIPTION_CHARS: Final = 500
+_MAX_CAUSES: Final = 5
 
 
 def describe(error: BaseException) -> str:
@@ -28,6 +29,9 @@ def describe(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(describe(leaf) for leaf in error.exceptions)
+    if "*.APIConnectionError" in type_names(error) and (cause := _innermost(error)) is not error:
+        # Providers' clients say "Connection error." and nothing else.
+        return _redact(f"{error} ({type(cause).__name__}: {cause})")
     status = status_of(error)
     # Only where there is a status: httpx raises on reading `request` of an error that has none.
     url = None if status is None else getattr(getattr(error, "request", None), "url", None)
@@ -39,6 +43,20 @@ def _message(error: BaseException) -> str:
     return _redact(f"{status} {phrase} from {url}" + (f": {said}" if said else ""))
 
 
+def names_a_key(error: BaseException) -> bool:
+    """Whether the error's text or arguments hold what is plainly a key."""
+    text = f"{error} {error.args!r}"
+    return _KEY.search(text) is not None or _HEADER.search(text) is not None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    for _ in range(_MAX_CAUSES):
+        if error.__cause__ is None:
+            break
+        error = error.__cause__
+    return error
+
+
 _URL: Final = re.compile(
     r"""\b([a-z][\w+.-]{0,20}://)(?:[^\s/?'"<>]*@)?([^\s?#'"<>]*)(?:[?#][^\s'"<>]*)?""", re.IGNORECASE
 )
@@ -46,6 +64,8 @@ _KEY: Final = re.compile(
     r"\bsk[-_][\w*.-]{6,}|\bAKIA[0-9A-Z]{12,}|\bgh[pousr]_\w{16,}|\bAIza[\w-]{20,}|\bxox[a-z]-[\w-]{8,}"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?<=bearer )[^\s'\",;]+|(?<=Bearer )[^\s'\",;]+"
 )
+# HTTP clients quote the header that they cannot write, which is the key with its line break.
+_HEADER: Final = re.compile(r"""(illegal header (?:value|name) )b?(?:'[^']*'|"[^"]*")""", re.IGNORECASE)
 _NAMED_SECRET: Final = re.compile(
     r"""((?:api[\s_-]?key|secret|password|passwd|token|authorization)["']?\s*[:=]\s*)"""
     r"""(?:basic\s+|bearer\s+)?("[^"]*"|'[^']*'|[^\s,;)}\]]+)""",
@@ -56,5 +76,6 @@ _NAMED_SECRET: Final = re.compile(
 def _redact(text: str) -> str:
     # A megabyte of answer in a message costs nothing here: only the start can be shown.
     line = " ".join(text[: _MAX_DESCRIPTION_CHARS * 8].split())
+    line = _HEADER.sub(r"\1[redacted]", line)
     line = _NAMED_SECRET.sub(r"\1[redacted]", _URL.sub(r"\1\2", line))
     return _KEY.sub("[redacted]", line)

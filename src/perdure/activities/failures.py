@@ -31,6 +31,7 @@ exception decides:
 | an answer that was cut off at `max_tokens`                         | truncated_output | no    |
 | an answer that the model or the provider's filter refused          | refused_output   | no    |
 | missing file, wrong permission                                     | filesystem       | no    |
+| a "failed connection" for a request that could not be written: a header or URL that is none | programming | no |
 | `TypeError`, `ValueError` (so pydantic's too), `LookupError`, …; Perdure's `PayloadError` | programming | no |
 | anything else                                                      | unknown          | yes   |
 
@@ -61,6 +62,7 @@ from perdure.activities.failure_facts import (
     headers_of,
     provider_codes,
     raised_in,
+    retry_delay,
     smtp_codes,
     status_of,
     type_names,
@@ -75,6 +77,7 @@ from perdure.activities.failure_kinds import (
     STATUS_KINDS,
     STREAM_CODES,
     TYPE_KINDS,
+    UNSENT,
 )
 from perdure.activities.failure_text import describe
 from perdure.contract.verdict import Verdict
@@ -97,6 +100,11 @@ def classify(error: BaseException, *, now: datetime | None = None) -> Verdict:
     """
     moment = now or datetime.now(UTC)
     verdict = _classify_one(error, moment)
+    if verdict.kind == "connection" and _was_unsent(error):
+        return _verdict("programming")
+    if verdict.kind == "rate_limited" and verdict.after is None and error.__cause__ is not None:
+        # LangChain's own class says what it is, what it was raised from how long to wait.
+        return replace(verdict, after=_classify_one(error.__cause__, moment).after)
     wrapped, wrappers = verdict, 0
     while wrapped.kind == "unknown" and error.__cause__ is not None and wrappers < _MAX_WRAPPERS:
         error, wrappers = error.__cause__, wrappers + 1
@@ -130,6 +138,15 @@ def _classify_one(error: BaseException, now: datetime) -> Verdict:
         if (verdict := row(error, now)) is not None:
             return verdict
     return _verdict("unknown")
+
+
+def _was_unsent(error: BaseException) -> bool:
+    cause, depth = error.__cause__, 0
+    while cause is not None and depth < _MAX_WRAPPERS:
+        if not UNSENT.isdisjoint(type_names(cause)):
+            return True
+        cause, depth = cause.__cause__, depth + 1
+    return False
 
 
 def _verdict(kind: str, *, status: int | None = None) -> Verdict:
@@ -188,8 +205,14 @@ def _answered(error: BaseException, now: datetime) -> Verdict | None:
     # Model providers say it outright in this header, and know better than the status.
     asked = {str(name).lower(): str(value).lower() for name, value in headers.items()}.get("x-should-retry")
     retry = asked == "true" or (asked != "false" and kind in RETRIED)
-    after = retry_after(headers, now=now) if retry else None
+    after = (retry_after(headers, now=now) or _asked_delay(error)) if retry else None
     return Verdict(retry=retry, after=after, kind=kind, status=status)
+
+
+def _asked_delay(error: BaseException) -> timedelta | None:
+    """What Google asks for: it says it in the body, as "36s"."""
+    number = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)s", retry_delay(error))
+    return min(timedelta(seconds=float(number[1])), MAX_RETRY_AFTER) if number else None
 
 
 def _unreadable(error: BaseException, _now: datetime) -> Verdict | None:

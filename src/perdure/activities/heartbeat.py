@@ -30,9 +30,13 @@ from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import usage_from
 from perdure.errors import PayloadError
 
-__all__ = ["Heartbeats", "remembered"]
+__all__ = ["HANDED_OVER", "Heartbeats", "remembered"]
+
+HANDED_OVER = "worker_shutdown"
+"""Among the kinds of failures: no failure, the attempt's worker stopped."""
 
 _MOST_BYTES = 500_000
+_MOST_FAILURES = 200
 _SAVE_TIMEOUT = timedelta(seconds=2)
 # Another failure may be over what a model has said, and then it must be asked again.
 _OUTSIDE = frozenset({
@@ -42,8 +46,8 @@ _OUTSIDE = frozenset({
 
 class Heartbeats:
     """`memory` gives the checkpoints that the next attempt should have. `journal`, `meter` and `failures` (the kinds of this
-    call's failed attempts, as `kind_of` names them; not those whose worker died) go on from what the attempts before this one
-    have left."""
+    call's failed attempts, as `kind_of` names them; not those whose worker died, or that took too long) go on from what the
+    attempts before this one have left."""
 
     def __init__(
         self, call: NodeCall | None = None, *, kind_of: Callable[[BaseException], str] | None = None
@@ -56,6 +60,11 @@ class Heartbeats:
         self.journal = Journal(left.get("answers", ()) if left else self._given)
         self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, counting from 1, without those that a stopping worker handed over."""
+        return activity.info().attempt - self.failures.count(HANDED_OVER)
+
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
         """Beat four times within the time after which the attempt would be taken for dead, and once more if it fails."""
@@ -63,6 +72,11 @@ class Heartbeats:
         task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
         try:
             yield
+        except asyncio.CancelledError:
+            if activity.is_worker_shutdown():
+                self.failures.append(HANDED_OVER)
+                activity.heartbeat(*self._details())
+            raise
         except Exception as error:
             kind = self._kind_of(error)
             self.failures.append(kind)
@@ -100,6 +114,7 @@ class Heartbeats:
             small = not memory or len(activity.payload_converter().to_payload(memory).data) <= _MOST_BYTES
         except PayloadError:
             small = False  # what cannot be stored is not remembered; the node's own result decides whether it fails
+        del self.failures[:-_MOST_FAILURES]
         left = {"answers": self.journal.entries, "usage": self.meter.usage.told(), "failures": self.failures}
         if any(left.values()) or self._given:
             return [memory if small else [], left]

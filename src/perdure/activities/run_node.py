@@ -135,12 +135,12 @@ class NodeActivities:
             retry_in_temporal()
         try:
             async with heartbeats.beating(), mail.open():
+                _check_attempt(call, heartbeats.attempt)
                 root = self._registry.graph(call.graph)
                 body = find(root, call)
                 fetched, mail.near = await self._inputs.fetch(call)
                 given = remembered(fetched)
-                retry = body.graph.retry_policy
-                router = TaskRouter(call.call, mail, retry=retry, nested=given.nested)
+                router = TaskRouter(call.call, mail, retry=body.graph.retry_policy, nested=given.nested)
                 effects = EffectCalls(call.call, mail, self._effects, in_node=not isinstance(call, TaskCall))
                 effect_caller.set(effects)
                 breakers.set(self._breakers)
@@ -193,6 +193,7 @@ class NodeActivities:
             own=self.settings.classify,
             failures=heartbeats.failures,
             used=heartbeats.meter.usage.told(),
+            attempt=min(heartbeats.attempt, call.attempts or heartbeats.attempt),
         )
 
     def _node_body(self, root: Pregel[Any, Any, Any, Any], call: NodeCall) -> Body:
@@ -229,6 +230,15 @@ def _with_usage(outcome: dict[str, Any], call: NodeCall, meter: Meter, payload: 
         payload = _encode(outcome, call)
         payload.metadata[USED] = json.dumps(used).encode()
     return payload
+
+
+def _check_attempt(call: NodeCall, attempt: int) -> None:
+    """Temporal is told of more attempts than there are, and counts those whose end nobody saw."""
+    if 0 < call.attempts < attempt:
+        limit = activity.info().start_to_close_timeout
+        raise TimeoutError(
+            f"no answer within its start_to_close limit of {limit}, or its worker was lost, the last time"
+        )
 
 
 def _whole_input(given: NodeInput) -> Any:

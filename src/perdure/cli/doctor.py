@@ -27,7 +27,9 @@ from perdure.client import PerdureClient
 from perdure.contract import names
 from perdure.devserver import BinaryNotFoundError, find_temporal
 from perdure.errors import PerdureError
+from perdure.graph.models import model_problems
 from perdure.graph.project import Project
+from perdure.graph.project_settings import plugin_options
 from perdure.graph.registry import GraphRegistry
 
 __all__ = ["Finding", "doctor"]
@@ -131,6 +133,10 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
         RateLimits(project.limits.rates, os.environ.get(RATES_VARIABLE))
     except PerdureError as error:
         yield Finding("wrong", "rate limits", str(error))
+    try:
+        await plugin_options(project)
+    except PerdureError as error:
+        yield Finding("wrong", "settings", str(error))
     for name in project.graphs:
         try:
             graph = (await project.aload(name))[name]
@@ -139,6 +145,10 @@ async def _graphs(project: Project | None) -> AsyncIterator[Finding]:
             yield Finding("wrong", f"graph {name}", str(error))
         else:
             yield Finding("ok", f"graph {name}", f"{len(graph.nodes) - 1} nodes")
+            for problem in model_problems(graph):
+                yield Finding(
+                    problem.level, f"graph {name}", f"node {problem.node!r}: {problem.text}", problem.fix
+                )
 
 
 async def _server(client: Client, origin: str) -> Finding:

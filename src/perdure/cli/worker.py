@@ -23,6 +23,7 @@ from perdure.client.reconciler import Reconciler
 from perdure.devserver.directory import ServerDirectory
 from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
+from perdure.graph.project_settings import plugin_options
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
 from perdure.streams import MemoryBroker
 from perdure.worker.plugin import PerdurePlugin
@@ -57,6 +58,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         store=await store_of(project),
         rate_limits=project.limits.rates,
         broker=broker,
+        **await plugin_options(project),
     )
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=options.wait))
     stop = asyncio.Event()

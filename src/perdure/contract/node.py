@@ -22,7 +22,8 @@ NODE_STREAMS = ("messages", "messages-tuple", "custom")
 class NodeCall:
     """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `left` is what it may use.
     `answers` are those that its models gave before it asked a person something, or was stopped for want of budget. `stream`
-    are the modes of `run` that the attempt is to publish, and "subgraphs" if those of subgraphs are wanted too."""
+    are the modes of `run` that the attempt is to publish, and "subgraphs" if those of subgraphs are wanted too. `attempts` is
+    how many may fail, where Temporal is told of more (0: as many as Temporal knows)."""
 
     graph: str
     path: list[str]
@@ -34,6 +35,7 @@ class NodeCall:
     answers: list[list[str]] = field(default_factory=list[list[str]])
     run: str = ""
     stream: list[str] = field(default_factory=list[str])
+    attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Every activity that Perdure schedules has an explicit, finite retry policy and a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ __all__ = [
     "ModelOutput",
     "NodePolicy",
     "durable",
+    "with_handovers",
 ]
 
 METADATA_KEY = "perdure"
@@ -59,6 +60,9 @@ UNDO_RETRY = RetryPolicy(
 )
 """For compensations: 1 s, doubling, at most 5 minutes apart, 12 attempts (some 25 minutes)."""
 
+HANDOVERS = 5
+"""How often a node call may be handed over by workers that stop, beyond its attempts."""
+
 RunIn = Literal["activity", "workflow"]
 ModelOutput = Literal["any", "complete"]
 
@@ -90,6 +94,14 @@ class NodePolicy:
     task_queue: str | None = None
     summary: str | None = None
     explicit_retry: bool = False
+
+
+def with_handovers(retry: RetryPolicy) -> RetryPolicy:
+    """What Temporal is told: attempts that a stopping worker hands over do not count among those declared. Who declared
+    a single attempt gets no other."""
+    if retry.maximum_attempts < 2:
+        return retry
+    return replace(retry, maximum_attempts=retry.maximum_attempts + HANDOVERS)
 
 
 def durable(

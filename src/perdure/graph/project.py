@@ -18,16 +18,11 @@ run's config; it is built once, with an empty one.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import inspect
 import json
 import os
-import sys
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -38,6 +33,7 @@ from langgraph.graph import StateGraph
 from perdure._compat import Pregel
 from perdure.errors import ConfigError, GraphLoadError, GraphNotFound
 from perdure.graph.project_limits import ProjectLimits, read_limits
+from perdure.graph.project_modules import GraphSpec, add_paths, guard, import_module_of, load_error
 
 __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 
@@ -45,20 +41,6 @@ CONFIG_NAME = "langgraph.json"
 
 AnyGraph = Pregel[Any, Any, Any, Any]
 _EXAMPLE = '{"graphs": {"agent": "./agent.py:graph"}, "dependencies": ["."]}'
-
-
-@dataclass(frozen=True)
-class GraphSpec:
-    """Where one graph is: `source` is a file (`"./agent.py"`) or a module (`"package.agent"`)."""
-
-    name: str
-    source: str
-    attribute: str
-    description: str = ""
-
-    @property
-    def is_file(self) -> bool:
-        return "/" in self.source or self.source.endswith(".py")
 
 
 @dataclass(frozen=True)
@@ -73,6 +55,7 @@ class Project:
     store: Mapping[str, Any] = field(default_factory=dict[str, Any])
     limits: ProjectLimits = field(default_factory=ProjectLimits)
     http: Any = None
+    settings: Any = None
 
     @property
     def name(self) -> str:
@@ -99,11 +82,11 @@ class Project:
             known = ", ".join(sorted(self.graphs))
             raise GraphNotFound(f"no graph {name!r} in {str(self.file)!r}; it has: {known}")
         specs = list(self.graphs.values()) if name is None else [self.graphs[name]]
-        _add_paths(self.import_paths)
+        add_paths(self.import_paths)
         loaded: dict[str, AnyGraph] = {}
         for spec in specs:
             # In a thread: modules that use `asyncio.run` at import would find a running loop here.
-            module = await asyncio.to_thread(_import, spec, self.root)
+            module = await asyncio.to_thread(import_module_of, spec, self.root)
             loaded[spec.name] = await _graph_of(module, spec, self.root)
         return loaded
 
@@ -113,10 +96,13 @@ class Project:
         embed = index.get("embed")
         if not isinstance(embed, str) or ".py:" not in embed:
             return index or None
-        _add_paths(self.import_paths)
-        spec = _spec("store.index.embed", embed, self.file)
-        module = await asyncio.to_thread(_import, spec, self.root)
-        return {**index, "embed": _attribute(module, spec)}
+        return {**index, "embed": await self.aload_attribute("store.index.embed", embed)}
+
+    async def aload_attribute(self, name: str, place: Any) -> Any:
+        """What is at a place in code, such as "./errors.py:classify"; `name` is for errors. Raises GraphLoadError."""
+        add_paths(self.import_paths)
+        spec = _spec(name, place, self.file)
+        return _attribute(await asyncio.to_thread(import_module_of, spec, self.root), spec)
 
 
 def find_config(start: Path) -> Path | None:
@@ -150,6 +136,7 @@ def load_project(path: Path | None = None) -> Project:
         store=_store(data.get("store"), file),
         limits=read_limits(data.get("perdure"), f"{file}: 'perdure'"),
         http=data.get("http"),
+        settings=data.get("perdure"),
     )
 
 
@@ -229,118 +216,6 @@ def _import_paths(dependencies: Any, file: Path) -> tuple[Path, ...]:
 # -- importing -----------------------------------------------------------------------------------------------------------
 
 
-def _add_paths(paths: tuple[Path, ...]) -> None:
-    # At the end, as `langgraph dev` does it: a project's `types.py` must not take the place of Python's.
-    sys.path.extend(str(path) for path in paths if str(path) not in sys.path)
-
-
-def _import(spec: GraphSpec, root: Path) -> ModuleType:
-    """Raises GraphLoadError for whatever the user's module raises."""
-    if spec.is_file:
-        path = (root / spec.source).resolve()
-        if not path.is_file():
-            raise GraphLoadError(f"graph {spec.name!r}: there is no file {str(path)!r}")
-        return _guard(spec, root, lambda: _import_file(spec, path, root))
-    return _guard(spec, root, lambda: importlib.import_module(spec.source))
-
-
-def _guard(spec: GraphSpec, root: Path, call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except GraphLoadError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _load_error(spec, root, error) from error
-
-
-def _import_file(spec: GraphSpec, path: Path, root: Path) -> ModuleType:
-    top, parts = path.parent, [path.stem]
-    while (top / "__init__.py").is_file():
-        parts.insert(0, top.name)
-        top = top.parent
-    if len(parts) > 1:
-        _add_paths((top,))
-        name = ".".join(parts[:-1] if path.stem == "__init__" else parts)
-        module = importlib.import_module(name)
-        if _origin(module.__spec__) != path:
-            raise GraphLoadError(
-                f"graph {spec.name!r}: {name!r} is {module.__file__!r} and not {str(path)!r}: "
-                f"rename the package {parts[0]!r}, or uninstall the other one"
-            )
-        return module
-    if _origin(_find_spec(path.stem)) == path:
-        # The name by which the project's other modules import it: under two names its classes would exist twice.
-        return importlib.import_module(path.stem)
-    return _import_location(path, root)
-
-
-def _find_spec(name: str) -> Any:
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-
-
-def _origin(spec: Any) -> Path | None:
-    return Path(spec.origin).resolve() if spec is not None and spec.origin else None
-
-
-def _import_location(path: Path, root: Path) -> ModuleType:
-    name = _module_name(path, os.path.relpath(path, root))
-    known = sys.modules.get(name)
-    if known is not None and _origin(known.__spec__) != path:
-        name = _module_name(path, str(path))  # another project in this process has a file in the same place
-        known = sys.modules.get(name)
-    if known is not None:
-        return known
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path.name!r} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _module_name(path: Path, place: str) -> str:
-    return f"{path.stem}_{sha256(place.encode()).hexdigest()[:10]}"
-
-
-def _load_error(spec: GraphSpec, root: Path, error: BaseException) -> GraphLoadError:
-    text = " ".join(str(error).split()) or "without a message"
-    fix = ""
-    if isinstance(error, ModuleNotFoundError):
-        fix = ": install it in this environment, or add its folder to 'dependencies'"
-    if isinstance(error, SyntaxError):
-        text = error.msg
-    kind = type(error).__name__
-    return GraphLoadError(f"graph {spec.name!r} cannot be loaded: {_place(root, error)}{kind}: {text}{fix}")
-
-
-def _place(root: Path, error: BaseException) -> str:
-    """ "file:line: " of the statement in the project that failed."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(Path(error.filename), root)}:{error.lineno}: "
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_own(Path(frame.filename), root)]
-    return f"{_shown(Path(own[-1].filename), root)}:{own[-1].lineno}: " if own else ""
-
-
-def _is_own(file: Path, root: Path) -> bool:
-    return file.is_relative_to(root) and not {"site-packages", "dist-packages"} & set(file.parts)
-
-
-def _shown(file: Path, root: Path) -> str:
-    return str(file.relative_to(root)) if file.is_relative_to(root) else str(file)
-
-
-# -- from a module's attribute to a graph --------------------------------------------------------------------------------
-
-
 def _attribute(module: ModuleType, spec: GraphSpec) -> Any:
     value: Any = module
     for part in spec.attribute.split("."):
@@ -357,12 +232,12 @@ async def _graph_of(module: ModuleType, spec: GraphSpec, root: Path) -> AnyGraph
     if isinstance(value, (Pregel, StateGraph)) or not callable(value) or inspect.isclass(value):
         return _compiled(value, spec, root, "is")
     arguments = _factory_arguments(value, spec)
-    made = await asyncio.to_thread(_guard, spec, root, lambda: value(*arguments))
+    made = await asyncio.to_thread(guard, spec, root, lambda: value(*arguments))
     if inspect.isawaitable(made):
         try:
             made = await made
         except Exception as error:
-            raise _load_error(spec, root, error) from error
+            raise load_error(spec, root, error) from error
     return _compiled(made, spec, root, "returns")
 
 
@@ -385,7 +260,7 @@ def _compiled(value: Any, spec: GraphSpec, root: Path, verb: str) -> AnyGraph:
     if isinstance(value, Pregel):
         return cast("AnyGraph", value)
     if isinstance(value, StateGraph):
-        return cast("AnyGraph", _guard(spec, root, value.compile))
+        return cast("AnyGraph", guard(spec, root, value.compile))
     what = f"an object of type {type(value).__name__}"
     if hasattr(value, "__aenter__") or hasattr(value, "__enter__"):
         what = "a context manager, which nothing would ever close: open resources in the nodes instead"

@@ -26,6 +26,8 @@ __all__ = ["ProjectLimits", "read_budget", "read_limits"]
 
 _BUDGETS = ("budget", "thread_budget")
 _TIMES = ("deadline_seconds", "approval_timeout_seconds")
+# Of the same section, but not for here (`project_settings.py`).
+_SETTINGS = ("classify", "model_output", "client_retries")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class ProjectLimits:
 
 def read_limits(section: Any, where: str) -> ProjectLimits:
     """Raises ConfigError naming `where`, the key and what is wrong with it."""
-    given = _mapping(section or {}, where)
-    _known(given, (*_BUDGETS, *_TIMES, "rate_limits"), where)
+    given = _mapping({} if section is None else section, where)
+    _known(given, (*_BUDGETS, *_TIMES, "rate_limits", *_SETTINGS), where)
     said: dict[str, Any] = {
         name: read_budget(given[name], f"{where}: {name!r}") for name in _BUDGETS if given.get(name)
     }
@@ -82,7 +84,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 def _known(given: Mapping[str, Any], names: Any, where: str) -> None:
     if unknown := sorted(set(given) - set(names)):
-        raise ConfigError(f"{where}: no limit is called {unknown[0]!r}; there are {', '.join(names)}")
+        raise ConfigError(f"{where} has no key {unknown[0]!r}; it may have {', '.join(names)}")
 
 
 def _time(value: Any, where: str) -> timedelta:

@@ -13,6 +13,7 @@ Without graphs it is what library mode needs: `await run_graph(...)` in your own
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
@@ -46,6 +47,7 @@ from perdure.contract.verdict import Classify
 from perdure.errors import ConfigError
 from perdure.graph.effect_index import EffectIndex
 from perdure.graph.inputs import LiveInputs
+from perdure.graph.models import model_problems
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.schema import graph_modules
 from perdure.payloads import TypeRegistry, payload_converter_class
@@ -62,6 +64,8 @@ from perdure.workflows.task_calls import EXTERN_TELL_TASK
 from perdure.workflows.thread import EXTERN_GRAPH, ThreadWorkflow
 
 __all__ = ["PerdurePlugin"]
+
+_log = logging.getLogger(__name__)
 
 # Shared between the sandbox and the rest: pure, or (LangGraph) made deterministic. `perdure.workflows` is not among them.
 _PASSED_THROUGH = (
@@ -179,6 +183,7 @@ class PerdurePlugin(SimplePlugin):
             self._check_converter(client.data_converter)
             check_storage(client.data_converter.external_storage)
             self._store.check()
+            self._warn_of_models()
             limit = _PayloadLimit(size_limit(client.data_converter))
             config["interceptors"] = [*config.get("interceptors", ()), limit]
             lend_slots(config, self._lending)
@@ -195,6 +200,11 @@ class PerdurePlugin(SimplePlugin):
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
         async with self._store.opened():
             await super().run_worker(worker, next)
+
+    def _warn_of_models(self) -> None:
+        for name in self.registry:
+            for problem in model_problems(self.registry.graph(name)):
+                _log.warning("graph %r, %s", name, problem)
 
     def _check_converter(self, converter: DataConverter) -> None:
         if converter.payload_converter_class is not self._converter_class:

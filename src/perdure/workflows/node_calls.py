@@ -36,7 +36,7 @@ from perdure._compat import (
 )
 from perdure.contract import names
 from perdure.contract.node import NODE_STREAMS, InputPage, InputRequest, NodeCall, NodeInput, Scratch
-from perdure.contract.policy import METADATA_KEY
+from perdure.contract.policy import METADATA_KEY, with_handovers
 from perdure.contract.thread import CarryOver, RunRequest, SavedCheckpoint
 from perdure.contract.usage import usage_from
 from perdure.errors import BudgetExhausted
@@ -210,12 +210,13 @@ class NodeCalls:
                     answers=answers,
                     run=self._told_run if self._stream else "",
                     stream=self._stream,
+                    attempts=policy.retry.maximum_attempts,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,
                 start_to_close_timeout=policy.timeout,
                 heartbeat_timeout=policy.heartbeat,
-                retry_policy=policy.retry,
+                retry_policy=with_handovers(policy.retry),
                 summary=policy.summary or f"{'/'.join(proxy.path)}, step {step}",
             )
         except ActivityError as error:
