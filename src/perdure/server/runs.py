@@ -126,7 +126,7 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
     context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
-        input=body.input if body.command is None else _command(body.command),
+        input=body.input if body.command is None or body.command.is_empty else _command(body.command),
         config=config,
         context=context,
         checkpoint_id=(body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id,
