@@ -158,6 +158,12 @@ class ServedThreads:
         """Threads that are open. `where` are filters in Temporal's language."""
         return self._lines(_query(where) + (f" ORDER BY {order}" if order else ""), limit)
 
+    async def busy(self) -> list[str]:
+        """Ids of the threads that have a run; those without Perdure's search attributes cannot tell."""
+        if not await self.client.has_search_attributes():
+            return []
+        return [line.thread_id async for line in self.search([f"{names.SEARCH_STATUS} = 'running'"])]
+
     async def count(self, where: list[str]) -> int:
         return (await self.client.temporal.count_workflows(_query(where))).count
 

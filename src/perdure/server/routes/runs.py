@@ -61,13 +61,14 @@ async def create_batch(server: Server, body: list[RunCreate]) -> Response:
 
 @router.post("/runs/cancel", status_code=204)
 async def cancel_many(server: Server, body: CancelMany, action: CancelAction = "interrupt") -> None:
-    if body.thread_id is None or (body.run_ids is None and body.status is None):
-        raise failed(422, "body: 'thread_id' with 'run_ids' or 'status' is needed")
+    if body.status is None and (body.thread_id is None or body.run_ids is None):
+        raise failed(422, "body: give 'status', or 'thread_id' and 'run_ids'")
     wanted = ("pending", "running") if body.status in (None, "all") else (body.status,)
-    runs = await server.threads.runs(body.thread_id, RunsRequest(limit=1000))
-    for run in runs:
-        if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
-            await server.threads.cancel(body.thread_id, run.id, action=action)
+    threads = [body.thread_id] if body.thread_id else await server.threads.busy()
+    for thread_id in threads:
+        for run in await server.threads.runs(thread_id, RunsRequest(limit=1000)):
+            if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
+                await server.threads.cancel(thread_id, run.id, action=action)
 
 
 @router.get("/threads/{thread_id}/runs")
