@@ -8,6 +8,7 @@ stand for it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from temporalio.service import RPCError
@@ -45,8 +46,10 @@ async def events(
     try:
         if after is None:
             yield _written("metadata", to_json({"run_id": started.run_id, "attempt": 1}), None)
-        async for chunk in _told(backend, started, after=after, modes=modes, joined=joined):
-            yield chunk
+        told = _told(backend, started, after=after, modes=modes, joined=joined)
+        async with aclosing(told):
+            async for chunk in told:
+                yield chunk
         done = True
     finally:
         if not done and started.cancel_on_disconnect:

@@ -72,6 +72,7 @@ class Turns:
         self._continue_as_new = continue_as_new
         self._driving: asyncio.Task[RawValue] | None = None
         self._cancel: CancelRequest | None = None
+        driver.calls.on_call = self._insist
 
     # -- what is asked from outside -----------------------------------------------------------------------------------
 
@@ -104,6 +105,11 @@ class Turns:
             return False
         self._cancel = request
         return self._driving.cancel()
+
+    def _insist(self) -> None:
+        # A cancellation that meets the end of a step is lost in LangGraph's loop, which goes on to the next.
+        if self._cancel is not None and self._driving is not None:
+            self._driving.cancel()
 
     def forgettable(self, run_id: str) -> RunRecord:
         """Raises ThreadNotFound and ThreadBusy."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from perdure.contract.run import CancelAction, RunsRequest, ServedStatus
-from perdure.server.backend import Server, answer
+from perdure.server.backend import Server, Streamed, answer
 from perdure.server.bodies import CancelMany, RunCreate
 from perdure.server.errors import failed
 from perdure.server.runs import Started, start, waiting
@@ -129,7 +129,7 @@ async def join_stream(
     await server.threads.run(thread_id, run_id)
     started = Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect)
     body = events(server, started, after=last_event_id, modes=modes_of(stream_mode or []), joined=True)
-    return StreamingResponse(body, media_type="text/event-stream", headers=started.headers("stream"))
+    return Streamed(body, media_type="text/event-stream", headers=started.headers("stream"))
 
 
 async def _created(server: Server, started: Started) -> Response:
@@ -141,13 +141,11 @@ async def _shape(server: Server, started: Started) -> dict[str, object]:
 
 
 def _waiting(server: Server, started: Started) -> Response:
-    return StreamingResponse(
-        waiting(server, started), media_type="application/json", headers=started.headers("join")
-    )
+    return Streamed(waiting(server, started), media_type="application/json", headers=started.headers("join"))
 
 
 def _streaming(server: Server, started: Started) -> Response:
-    return StreamingResponse(
+    return Streamed(
         events(server, started),
         media_type="text/event-stream",
         headers={**started.headers("stream"), "Cache-Control": "no-store"},
