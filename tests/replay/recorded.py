@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,9 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 from typing_extensions import TypedDict
 
+from perdure.contract.thread import RunRequest
+from perdure.errors import RunFailed
+from perdure.server.threads import ServedThreads
 from perdure.testing import PerdureEnvironment
 from perdure.testing.histories import replay
 
@@ -85,7 +89,7 @@ def _approvals() -> Any:
     return builder.compile()
 
 
-GRAPHS = {"chat": _chat(), "fan_out": _fan_out(), "approvals": _approvals()}
+GRAPHS = {"chat": _chat(), "fan_out": _fan_out(), "approvals": _approvals(), "served": _approvals()}
 
 
 async def _record_approvals(env: PerdureEnvironment) -> Any:
@@ -102,9 +106,40 @@ async def _record_approvals(env: PerdureEnvironment) -> Any:
     return run.handle
 
 
+async def _record_served(env: PerdureEnvironment) -> Any:
+    """As the HTTP server does it: runs that end when they ask, one that fails, one of another graph."""
+    threads = ServedThreads(env.perdure, carry_every=0)
+    handle = env.client.get_workflow_handle("served")
+
+    async def run(number: int, input: Any, graph: str = "served") -> None:
+        request = RunRequest(
+            id=f"run-{number}",
+            input=input,
+            graph=graph,
+            ends_when_interrupted=True,
+            assistant_id=graph,
+            stream=["values", "messages"],
+        )
+        await threads.start_run("served", request, create={"kept": True})
+        await threads.result("served", request.id)
+
+    await run(1, {"items": [], "log": []})
+    for number, ask in enumerate(("boss", "finance", "boss, sure?", "finance, sure?"), 2):
+        state = await threads.state("served")
+        [item] = [item for item in state.interrupts if item.value["ask"] == ask]
+        await run(number, Command(resume={item.id: f"yes to {ask}"}))
+    await threads.merge_metadata("served", {"more": 1})
+    await run(6, {"messages": [("user", "hello")]}, "chat")
+    with suppress(RunFailed):
+        await run(7, {"messages": 5}, "chat")
+    return handle
+
+
 async def _record(name: str, env: PerdureEnvironment) -> Any:
     if name == "approvals":
         return await _record_approvals(env)
+    if name == "served":
+        return await _record_served(env)
     inputs: dict[str, Any] = {
         "chat": {"messages": [("user", "hello")]},
         "fan_out": {"items": [Item("apple", 1), Item("pear", 2), Item("plum", 3)], "log": []},

@@ -121,8 +121,27 @@ def _told() -> Any:
     return builder.compile()
 
 
+def _flaky() -> Any:
+    model = ScriptedChatModel(reply_to=lambda messages: "one two three")
+    tries: dict[str, int] = {}
+
+    async def speak(state: Chat, runtime: Runtime[Any]) -> dict[str, Any]:
+        answer = await model.ainvoke(state["messages"])
+        thread = str(runtime.execution_info.thread_id) if runtime.execution_info else ""
+        tries[thread] = tries.get(thread, 0) + 1
+        if tries[thread] < 2:
+            raise ConnectionError("lost")
+        return {"messages": [answer]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("speak", speak)
+    builder.add_edge(START, "speak")
+    return builder.compile()
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "flaky": _flaky(),
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),

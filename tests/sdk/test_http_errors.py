@@ -72,6 +72,19 @@ async def test_inputs_of_any_kind(http: httpx.AsyncClient) -> None:
         assert answer.status_code in (200, 422), (config, answer.text)
 
 
+async def test_a_field_that_is_null_is_not_given(http: httpx.AsyncClient) -> None:
+    absent: list[Any] = [
+        "command", "config", "context", "metadata", "checkpoint", "checkpoint_id", "stream_mode", "webhook",
+        "stream_subgraphs", "interrupt_before", "multitask_strategy", "if_not_exists", "on_disconnect",
+        "on_completion", "after_seconds",
+    ]  # fmt: skip
+    body = {"assistant_id": "steps", "input": {"log": []}, **dict.fromkeys(absent)}
+    answer = await http.post("/runs/wait", json=body)
+    assert (answer.status_code, answer.json()) == (200, {"log": ["first plain", "second"]})
+    answer = await http.post("/runs/wait", json={**body, "command": {"resume": None}})
+    assert answer.json() == {"log": ["first plain", "second"]}
+
+
 async def test_methods_and_paths_that_are_none(http: httpx.AsyncClient) -> None:
     assert (await http.put("/threads")).status_code == 405
     assert (await http.get("/nothing")).status_code == 404

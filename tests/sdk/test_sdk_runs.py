@@ -135,6 +135,19 @@ async def test_cancelling_a_run(client: LangGraphClient) -> None:
     assert (await client.threads.get(thread))["status"] != "busy"
 
 
+async def test_cancelling_all_that_run(client: LangGraphClient) -> None:
+    thread = (await client.threads.create())["thread_id"]
+    run = (await client.runs.create(thread, "slow", input=SLOW))["run_id"]
+    async with asyncio.timeout(60):
+        while (await client.runs.get(thread, run))["status"] != "interrupted":
+            await client.runs.cancel_many(status="running")
+    second = (await client.runs.create(thread, "slow", input=SLOW))["run_id"]
+    await client.runs.cancel_many(thread_id=thread, run_ids=[second])
+    await until(client, thread, second, "interrupted")
+    with pytest.raises(UnprocessableEntityError):
+        await client.runs.cancel_many(run_ids=[second])
+
+
 async def test_rolling_back_forgets_the_run_and_what_it_wrote(client: LangGraphClient) -> None:
     thread = (await client.threads.create())["thread_id"]
     await client.runs.wait(thread, "steps", input={"log": ["kept"]})

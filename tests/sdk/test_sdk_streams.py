@@ -73,6 +73,23 @@ async def test_messages_that_no_model_said(client: LangGraphClient) -> None:
     assert told[-1].data[0]["id"] == "said"
 
 
+async def test_a_node_that_is_tried_again_says_so(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "flaky", input=HI, stream_mode=["messages-tuple", "values"]))
+    [again] = [number for number, part in enumerate(told) if part.event == "messages/retry"]
+    assert told[again].data == {"node": "speak", "step": 1, "attempt": 2}
+    texts = {
+        "".join(p.data[0]["content"] for p in some if p.event == "messages")
+        for some in (told[:again], told[again:])
+    }
+    assert texts == {"one two three"}
+    before, after = [
+        {part.data[0]["id"] for part in some if part.event == "messages"}
+        for some in (told[:again], told[again:])
+    ]
+    assert not before & after
+    assert told[-1].data["messages"][-1]["id"] in after
+
+
 async def test_subgraphs_are_told_with_their_namespace(client: LangGraphClient) -> None:
     told = await parts(
         client.runs.stream(None, "outer", input={"log": []}, stream_mode="updates", stream_subgraphs=True)

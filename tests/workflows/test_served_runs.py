@@ -22,7 +22,7 @@ from perdure import current_effect, effect
 from perdure.contract.run import RunsRequest
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
-from perdure.errors import RunFailed
+from perdure.errors import RunFailed, ThreadNotFound
 from perdure.server.threads import ServedThreads
 from perdure.testing import PerdureEnvironment
 
@@ -94,6 +94,11 @@ async def test_questions_runs_and_metadata_survive_continuing_as_new() -> None:
         state = await thread.threads.state(thread.id)
         assert (state.status, state.graph) == ("idle", "h")
         assert state.metadata == {"made": "here", "graph_id": "h", "assistant_id": "h"}
+        await thread.threads.delete(thread.id)
+        with pytest.raises(ThreadNotFound):
+            await thread.threads.state(thread.id)
+        with pytest.raises(ThreadNotFound):
+            await thread.threads.line(thread.id)
 
 
 async def test_an_answer_by_update_starts_a_run_that_takes_it() -> None:

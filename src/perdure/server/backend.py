@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from langgraph.store.base import BaseStore
+from starlette.types import Send
 
 from perdure.client.client import PerdureClient
 from perdure.graph.registry import GraphRegistry
@@ -21,7 +22,7 @@ from perdure.storage.store import WorkerStore
 from perdure.streams.broker import Broker
 from perdure.streams.wire import to_json
 
-__all__ = ["Backend", "Server", "answer"]
+__all__ = ["Backend", "Server", "Streamed", "answer"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,20 @@ def _backend(request: Request) -> Backend:
 
 
 Server = Annotated[Backend, Depends(_backend)]
+
+
+class Streamed(StreamingResponse):
+    """A body that is made as it goes; it is closed at once when the client goes away, wherever it stands then."""
+
+    def __init__(self, body: AsyncGenerator[bytes], *, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(body, media_type=media_type, headers=headers)
+        self._body = body
+
+    async def stream_response(self, send: Send) -> None:
+        try:
+            await super().stream_response(send)
+        finally:
+            await self._body.aclose()
 
 
 def answer(value: Any, *, headers: dict[str, str] | None = None) -> Response:

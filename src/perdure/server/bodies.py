@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from perdure.contract.run import CancelAction, MultitaskStrategy
 
@@ -42,19 +42,25 @@ _Offset = Field(default=0, ge=0)
 _Id = Field(default=None, min_length=1, max_length=200)
 
 
-class CheckpointRef(BaseModel):
+class _Body(BaseModel):
+    """A field that is null is one that is not given: clients send them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_null(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in cast("dict[str, Any]", value).items() if item is not None}
+
+
+class CheckpointRef(_Body):
     """A place in a thread's history."""
 
     checkpoint_id: str | None = None
     checkpoint_ns: str = ""
 
-    @field_validator("checkpoint_ns", mode="before")
-    @classmethod
-    def _root(cls, value: Any) -> Any:
-        return value or ""
 
-
-class ConfigBody(BaseModel):
+class ConfigBody(_Body):
     """What a request may set of a RunnableConfig."""
 
     tags: list[str] | None = None
@@ -68,15 +74,19 @@ class ConfigBody(BaseModel):
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
 
-class CommandBody(BaseModel):
+class CommandBody(_Body):
     """LangGraph's `Command`, as JSON."""
 
     resume: Any = None
     update: dict[str, Any] | list[tuple[str, Any]] | None = None
     goto: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        return self.resume is None and self.update is None and not self.goto
 
-class RunCreate(BaseModel):
+
+class RunCreate(_Body):
     """A run to start."""
 
     assistant_id: str = Field(min_length=1)
@@ -104,24 +114,19 @@ class RunCreate(BaseModel):
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("config", "metadata", mode="before")
-    @classmethod
-    def _given(cls, value: Any) -> Any:
-        return {} if value is None else value
 
-
-class ThreadCreate(BaseModel):
+class ThreadCreate(_Body):
     thread_id: str | None = _Id
     metadata: Metadata = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
     supersteps: list[dict[str, Any]] | None = None
 
 
-class ThreadPatch(BaseModel):
+class ThreadPatch(_Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class ThreadCount(BaseModel):
+class ThreadCount(_Body):
     metadata: Metadata | None = None
     values: dict[str, Any] | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
@@ -136,24 +141,24 @@ class ThreadSearch(ThreadCount):
     select: list[str] | None = None
 
 
-class ThreadPrune(BaseModel):
+class ThreadPrune(_Body):
     thread_ids: list[str] = Field(max_length=1000)
     strategy: Literal["delete"] = "delete"
 
 
-class StateWrite(BaseModel):
+class StateWrite(_Body):
     values: Any = None
     as_node: str | None = None
     checkpoint: CheckpointRef | None = None
     checkpoint_id: str | None = None
 
 
-class StateAt(BaseModel):
+class StateAt(_Body):
     checkpoint: CheckpointRef
     select: list[str] | None = None
 
 
-class StateSearch(BaseModel):
+class StateSearch(_Body):
     limit: int = Field(default=10, ge=1, le=1000)
     before: str | CheckpointRef | dict[str, Any] | None = None
     metadata: Metadata | None = None
@@ -161,18 +166,18 @@ class StateSearch(BaseModel):
     select: list[str] | None = None
 
 
-class CancelMany(BaseModel):
+class CancelMany(_Body):
     thread_id: str | None = None
     run_ids: list[str] | None = None
     status: Literal["pending", "running", "all"] | None = None
 
 
-class CancelOptions(BaseModel):
+class CancelOptions(_Body):
     wait: bool = False
     action: CancelAction = "interrupt"
 
 
-class AssistantCreate(BaseModel):
+class AssistantCreate(_Body):
     graph_id: str
     assistant_id: str | None = _Id
     config: ConfigBody = Field(default_factory=ConfigBody)
@@ -183,7 +188,7 @@ class AssistantCreate(BaseModel):
     description: str | None = None
 
 
-class AssistantPatch(BaseModel):
+class AssistantPatch(_Body):
     graph_id: str | None = None
     config: ConfigBody | None = None
     context: dict[str, Any] | None = None
@@ -192,7 +197,7 @@ class AssistantPatch(BaseModel):
     description: str | None = None
 
 
-class AssistantSearch(BaseModel):
+class AssistantSearch(_Body):
     metadata: Metadata | None = None
     graph_id: str | None = None
     name: str | None = None
@@ -203,17 +208,17 @@ class AssistantSearch(BaseModel):
     select: list[str] | None = None
 
 
-class AssistantLatest(BaseModel):
+class AssistantLatest(_Body):
     version: int
 
 
-class VersionSearch(BaseModel):
+class VersionSearch(_Body):
     metadata: Metadata | None = None
     limit: int = _Limit
     offset: int = _Offset
 
 
-class ItemPut(BaseModel):
+class ItemPut(_Body):
     namespace: list[str] = Field(min_length=1)
     key: str
     value: dict[str, Any]
@@ -221,12 +226,12 @@ class ItemPut(BaseModel):
     ttl: float | None = None
 
 
-class ItemDelete(BaseModel):
+class ItemDelete(_Body):
     namespace: list[str] = Field(min_length=1)
     key: str
 
 
-class ItemSearch(BaseModel):
+class ItemSearch(_Body):
     namespace_prefix: list[str] = Field(default_factory=list)
     filter: dict[str, Any] | None = None
     limit: int = _Limit
@@ -235,7 +240,7 @@ class ItemSearch(BaseModel):
     refresh_ttl: bool | None = None
 
 
-class NamespaceList(BaseModel):
+class NamespaceList(_Body):
     prefix: list[str] | None = None
     suffix: list[str] | None = None
     max_depth: int | None = Field(default=None, ge=1)

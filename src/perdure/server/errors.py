@@ -74,6 +74,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(WorkflowUpdateFailedError, _refused)
     app.add_exception_handler(RPCError, _rpc)
     app.add_exception_handler(RPCTimeoutOrCancelledError, _no_answer)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def _answer(status: int, detail: str, **more: Any) -> JSONResponse:
@@ -91,6 +92,11 @@ def _invalid(_: Request, error: Any) -> JSONResponse:
     ]
     told = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
     return _answer(422, told, errors=fields)
+
+
+def _unexpected(_: Request, error: Any) -> JSONResponse:
+    # The server logs it with its traceback; its text may be nobody else's business.
+    return _answer(500, f"{type(error).__name__}: see the server's log")
 
 
 def _ours(_: Request, error: Any) -> JSONResponse:

@@ -17,7 +17,7 @@ from langgraph.types import Command, Send
 
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
-from perdure.errors import RunCancelled, RunFailed
+from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed
@@ -73,6 +73,10 @@ async def run_result(backend: Backend, started: Started) -> Any:
     except RunCancelled:
         return await _values(backend, started.thread_id)
     except RunFailed as error:
+        if error.cause_type == ThreadNotFound.__name__:
+            # So many runs have ended since that its result is not kept any more.
+            run = await backend.threads.run(started.thread_id, started.run_id)
+            return {"__error__": run.error} if run.error else await _values(backend, started.thread_id)
         return {"__error__": {"error": error.cause_type or "RunFailed", "message": str(error)}}
     return result
 
@@ -122,7 +126,7 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
     context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
-        input=body.input if body.command is None else _command(body.command),
+        input=body.input if body.command is None or body.command.is_empty else _command(body.command),
         config=config,
         context=context,
         checkpoint_id=(body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id,

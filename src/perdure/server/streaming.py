@@ -8,11 +8,13 @@ stand for it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
-from perdure.contract.run import RunRecord
+from temporalio.service import RPCError
+
 from perdure.contract.state import HistoryRequest
-from perdure.errors import ThreadNotFound
+from perdure.errors import ThreadBusy, ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.runs import Started, run_result
 from perdure.streams.broker import END
@@ -44,8 +46,10 @@ async def events(
     try:
         if after is None:
             yield _written("metadata", to_json({"run_id": started.run_id, "attempt": 1}), None)
-        async for chunk in _told(backend, started, after=after, modes=modes, joined=joined):
-            yield chunk
+        told = _told(backend, started, after=after, modes=modes, joined=joined)
+        async with aclosing(told):
+            async for chunk in told:
+                yield chunk
         done = True
     finally:
         if not done and started.cancel_on_disconnect:
@@ -62,19 +66,21 @@ async def _told(
         return
     if joined and not broker.knows(started.run_id, after):
         yield _written("values", to_json(await _values(backend, started.thread_id)), None)
-        if _over(await _record(backend, started)):
+        if await _is_over(backend, started):
             return
-    silent = 0
+    silent, over = 0, False
     async for event in broker.listen(started.run_id, after=after):
         if event is None:
             silent += 1
             yield _HEARTBEAT
-            if silent >= _SILENT and _over(await _record(backend, started)):
+            if over:
                 async for chunk in _end(backend, started):
                     yield chunk
                 return
+            # Not at once: its last events may be here by now.
+            over = silent >= _SILENT and await _is_over(backend, started)
             continue
-        silent = 0
+        silent, over = 0, False
         if event.event != END and _wanted(event.event, modes):
             yield _written(event.event, event.data, event.id)
 
@@ -88,11 +94,15 @@ async def _end(backend: Backend, started: Started) -> AsyncGenerator[bytes]:
         yield _written("values", to_json(result), None)
 
 
-async def _record(backend: Backend, started: Started) -> RunRecord | None:
+async def _is_over(backend: Backend, started: Started) -> bool:
+    """Also where it is not known (any more); not where nobody answers."""
     try:
-        return await backend.threads.run(started.thread_id, started.run_id)
+        run = await backend.threads.run(started.thread_id, started.run_id)
     except ThreadNotFound:
-        return None
+        return True
+    except (RPCError, ThreadBusy):
+        return False
+    return run.status not in ("pending", "running")
 
 
 async def _values(backend: Backend, thread_id: str) -> Any:
@@ -113,10 +123,6 @@ def _wanted(event: str, modes: list[str] | None) -> bool:
     if kind == "messages":
         return "messages-tuple" in modes
     return kind.partition("/")[0] in modes or kind == "error"
-
-
-def _over(run: RunRecord | None) -> bool:
-    return run is None or run.status not in ("pending", "running")
 
 
 def _written(event: str, data: bytes, id: str | None) -> bytes:

@@ -44,9 +44,10 @@ from perdure.storage.external import sendable
 __all__ = ["ServedThreads", "ThreadLine"]
 
 _TASK_TIMEOUT = timedelta(seconds=5)
-_ANSWER_IN = timedelta(seconds=20)
+_ANSWER_IN = timedelta(seconds=60)
 _TRIES = 20
 _PAUSE_SECONDS = 0.05
+_WAIT_SECONDS = 0.5
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 
@@ -157,6 +158,12 @@ class ServedThreads:
         """Threads that are open. `where` are filters in Temporal's language."""
         return self._lines(_query(where) + (f" ORDER BY {order}" if order else ""), limit)
 
+    async def busy(self) -> list[str]:
+        """Ids of the threads that have a run; those without Perdure's search attributes cannot tell."""
+        if not await self.client.has_search_attributes():
+            return []
+        return [line.thread_id async for line in self.search([f"{names.SEARCH_STATUS} = 'running'"])]
+
     async def count(self, where: list[str]) -> int:
         return (await self.client.temporal.count_workflows(_query(where))).count
 
@@ -209,7 +216,14 @@ class ServedThreads:
 
     async def result(self, thread_id: str, run_id: str) -> Any:
         """Wait for a run's end. Raises as `RunHandle.result`."""
-        return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
+        while True:
+            try:
+                return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
+            except RPCError as error:
+                if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+                    raise
+            # Ten may wait for one thread at a time; this one is the eleventh.
+            await asyncio.sleep(_WAIT_SECONDS)
 
     async def runs(self, thread_id: str, request: RunsRequest) -> list[RunRecord]:
         return (await self._ask(thread_id, names.QUERY_RUNS, request, RunPage)).runs
@@ -326,8 +340,10 @@ class ServedThreads:
 
 
 def _moving_on(error: WorkflowUpdateFailedError | RPCError) -> bool:
-    """Whether an update met a thread that was just continuing as new; it may be sent again then."""
+    """Whether an update may be sent again: it met a thread that was just continuing as new, or had ten others to work off."""
     if isinstance(error, RPCError):
+        if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
+            return True
         return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
     return isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED
 

@@ -25,6 +25,8 @@ from perdure.activities.lending import Lending
 __all__ = ["lend_slots"]
 
 _DEFAULT = 100  # Temporal's own
+# They share one interpreter: a hundred at a time would each take longer than a workflow task may, and be taken for lost.
+_WORKFLOW_TASKS = 8
 
 
 def lend_slots(config: WorkerConfig, lending: Lending) -> None:
@@ -33,7 +35,7 @@ def lend_slots(config: WorkerConfig, lending: Lending) -> None:
         return
     config["tuner"] = WorkerTuner.create_composite(
         workflow_supplier=FixedSizeSlotSupplier(
-            config.pop("max_concurrent_workflow_tasks", None) or _DEFAULT
+            config.pop("max_concurrent_workflow_tasks", None) or _WORKFLOW_TASKS
         ),
         activity_supplier=ActivitySlots(config.pop("max_concurrent_activities", None) or _DEFAULT, lending),
         local_activity_supplier=FixedSizeSlotSupplier(

@@ -98,6 +98,7 @@ class NodeCalls:
         self._seen: dict[str, Any] = {}
         self._stream: list[str] = []
         self._told_run = ""
+        self.on_call: Callable[[], None] | None = None
         self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
 
     def begin(self, request: RunRequest, root: str) -> None:
@@ -110,6 +111,8 @@ class NodeCalls:
         self._stream = [*told, *(["subgraphs"] if told and request.subgraphs else [])]
 
     async def __call__(self, proxy: NodeProxy, input: Any, config: RunnableConfig) -> Any:
+        if self.on_call is not None:
+            self.on_call()
         self.count += 1
         call = str(self.count)
         namespace: str = configurable(config)[CONFIG_KEY_CHECKPOINT_NS]

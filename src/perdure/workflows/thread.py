@@ -88,6 +88,7 @@ class ThreadWorkflow:
 
     @workflow.run
     async def run(self, start: ThreadStart) -> Any:
+        self._turns.main = asyncio.current_task()
         try:
             if name := (start.carry.graph if start.carry else "") or start.graph:
                 self._states.bind(name)

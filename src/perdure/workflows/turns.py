@@ -44,7 +44,8 @@ __all__ = ["Turns"]
 
 
 class Turns:
-    """`run` is the run that is driven, on a one-shot thread too; `last` the one that stopped to ask."""
+    """`run` is the run that is driven, on a one-shot thread too; `last` the one that stopped to ask. `main` is the workflow's
+    own task, which Temporal cancels."""
 
     def __init__(
         self,
@@ -71,8 +72,10 @@ class Turns:
         self._listing = listing
         self._set_status = set_status
         self._continue_as_new = continue_as_new
+        self.main: asyncio.Task[Any] | None = None
         self._driving: asyncio.Task[RawValue] | None = None
         self._cancel: CancelRequest | None = None
+        driver.calls.on_call = self._insist
 
     # -- what is asked from outside -----------------------------------------------------------------------------------
 
@@ -113,6 +116,13 @@ class Turns:
             return False
         self._compensation.wanted = compensate
         return self._driving is None or self.cancel(CancelRequest(self.run.id))
+
+    def _insist(self) -> None:
+        # A cancellation that meets the end of a step is lost in LangGraph's loop, which goes on to the next.
+        if self._cancel is not None and self._driving is not None:
+            self._driving.cancel()
+        if self.main is not None and workflow.cancellation_reason() is not None:
+            self.main.cancel()
 
     def forgettable(self, run_id: str) -> RunRecord:
         """Raises ThreadNotFound and ThreadBusy."""

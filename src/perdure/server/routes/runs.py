@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from perdure.contract.run import CancelAction, RunsRequest, ServedStatus
-from perdure.server.backend import Server, answer
+from perdure.server.backend import Server, Streamed, answer
 from perdure.server.bodies import CancelMany, RunCreate
 from perdure.server.errors import failed
 from perdure.server.runs import Started, start, waiting
@@ -61,13 +61,14 @@ async def create_batch(server: Server, body: list[RunCreate]) -> Response:
 
 @router.post("/runs/cancel", status_code=204)
 async def cancel_many(server: Server, body: CancelMany, action: CancelAction = "interrupt") -> None:
-    if body.thread_id is None or (body.run_ids is None and body.status is None):
-        raise failed(422, "body: 'thread_id' with 'run_ids' or 'status' is needed")
+    if body.status is None and (body.thread_id is None or body.run_ids is None):
+        raise failed(422, "body: give 'status', or 'thread_id' and 'run_ids'")
     wanted = ("pending", "running") if body.status in (None, "all") else (body.status,)
-    runs = await server.threads.runs(body.thread_id, RunsRequest(limit=1000))
-    for run in runs:
-        if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
-            await server.threads.cancel(body.thread_id, run.id, action=action)
+    threads = [body.thread_id] if body.thread_id else await server.threads.busy()
+    for thread_id in threads:
+        for run in await server.threads.runs(thread_id, RunsRequest(limit=1000)):
+            if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
+                await server.threads.cancel(thread_id, run.id, action=action)
 
 
 @router.get("/threads/{thread_id}/runs")
@@ -128,7 +129,7 @@ async def join_stream(
     await server.threads.run(thread_id, run_id)
     started = Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect)
     body = events(server, started, after=last_event_id, modes=modes_of(stream_mode or []), joined=True)
-    return StreamingResponse(body, media_type="text/event-stream", headers=started.headers("stream"))
+    return Streamed(body, media_type="text/event-stream", headers=started.headers("stream"))
 
 
 async def _created(server: Server, started: Started) -> Response:
@@ -140,13 +141,11 @@ async def _shape(server: Server, started: Started) -> dict[str, object]:
 
 
 def _waiting(server: Server, started: Started) -> Response:
-    return StreamingResponse(
-        waiting(server, started), media_type="application/json", headers=started.headers("join")
-    )
+    return Streamed(waiting(server, started), media_type="application/json", headers=started.headers("join"))
 
 
 def _streaming(server: Server, started: Started) -> Response:
-    return StreamingResponse(
+    return Streamed(
         events(server, started),
         media_type="text/event-stream",
         headers={**started.headers("stream"), "Cache-Control": "no-store"},
