@@ -86,7 +86,8 @@ async def test_a_node_that_is_tried_again_says_so(client: LangGraphClient) -> No
         {part.data[0]["id"] for part in some if part.event == "messages"}
         for some in (told[:again], told[again:])
     ]
-    assert not before & after
+    # The model had answered before the node failed: it is not asked again, and its answer is told from the beginning.
+    assert before == after
     assert told[-1].data["messages"][-1]["id"] in after
 
 

@@ -28,7 +28,7 @@ from perdure.activities.meter import Meter
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import usage_from
-from perdure.errors import PayloadError
+from perdure.errors import ModelOutputError, PayloadError
 
 __all__ = ["HANDED_OVER", "Heartbeats", "remembered"]
 
@@ -80,7 +80,8 @@ class Heartbeats:
         except Exception as error:
             kind = self._kind_of(error)
             self.failures.append(kind)
-            if self.meter.refused is None and kind not in _OUTSIDE:
+            unusable = kind not in _OUTSIDE or isinstance(error, ModelOutputError)
+            if self.meter.refused is None and unusable:
                 self.journal.clear()
             # Not every server keeps a heartbeat that comes shortly before a failure.
             await self.save()
