@@ -367,7 +367,8 @@ async def _thread_info(execution: WorkflowExecution) -> ThreadInfo:
     closed_as = {"canceled": "cancelled"}.get(closed_as, closed_as)
     return ThreadInfo(
         thread_id=execution.id,
-        graph=str(memo.get("graph", "")),
+        # A thread that was made without a graph has the one of its latest run.
+        graph=str(memo.get("graph") or found.get(names.SEARCH_GRAPH) or ""),
         status=thread_status(memo, execution.typed_search_attributes) if open_ else closed_as,
         pending=int(str(found.get(names.SEARCH_PENDING) or memo.get("pending") or 0)) if open_ else 0,
         started_at=execution.start_time,
