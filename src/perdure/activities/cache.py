@@ -10,6 +10,7 @@ own nodes run.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from langgraph.cache.base import BaseCache
@@ -55,8 +56,7 @@ class NodeCache:
         payload = Payload.FromString(found[self._key])
         return activity.payload_converter().from_payload(payload, dict), payload
 
-    async def put(self, outcome: dict[str, Any], payload: Payload) -> Payload:
-        """Keep it, if it is one that can stand for other calls; gives it back."""
+    async def put(self, outcome: dict[str, Any], encode: Callable[[], Payload]) -> None:
+        """Keep it, if it is one that can stand for other calls."""
         if self._cache is not None and outcome.keys() <= _KEPT:
-            await self._cache.aset({self._key: (payload.SerializeToString(), self._ttl)})
-        return payload
+            await self._cache.aset({self._key: (encode().SerializeToString(), self._ttl)})

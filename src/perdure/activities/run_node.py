@@ -170,9 +170,8 @@ class NodeActivities:
                 if isinstance(body.node.bound, ToolNode):
                     check_rounds(given, outcome)
                 outcome |= _notes(call, outcome, effects, outputs, heartbeats)
-                return outcome, _with_usage(
-                    outcome, call, meter, await cache.put(outcome, _encode(outcome, call))
-                )
+                await cache.put(outcome, partial(_encode, outcome, call))
+                return outcome, _with_usage(outcome, call, meter)
         except Exception as error:
             # Whatever the node has made of it.
             error = meter.refused or error
@@ -223,11 +222,13 @@ def _notes(
     return {name: entry for name, entry in told.items() if entry}
 
 
-def _with_usage(outcome: dict[str, Any], call: NodeCall, meter: Meter, payload: Payload) -> Payload:
-    """Not in what is cached: it was used once."""
-    if used := meter.usage.told():
+def _with_usage(outcome: dict[str, Any], call: NodeCall, meter: Meter) -> Payload:
+    """The outcome, encoded, with what is not in what is cached: it was used once."""
+    used = meter.usage.told()
+    if used:
         outcome["usage"] = used
-        payload = _encode(outcome, call)
+    payload = _encode(outcome, call)
+    if used:
         payload.metadata[USED] = json.dumps(used).encode()
     return payload
 
