@@ -8,7 +8,6 @@ from typing import Any
 from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
-from perdure.activities.nested import NestedSaver
 from perdure.graph.saver import WindowSaver
 
 PARENT = "call:task"
@@ -30,7 +29,7 @@ def namespaces(saver: WindowSaver) -> list[str]:
 
 def test_what_a_subgraph_saved_stays_when_its_parent_saves_late() -> None:
     """A graph that saves in the background may save the checkpoint before a step after that step's subgraphs have saved."""
-    saver = NestedSaver()
+    saver = WindowSaver()
     before, inside = checkpoint(), checkpoint()
     put(saver, NESTED, inside)
     put(saver, PARENT, before)
@@ -38,7 +37,7 @@ def test_what_a_subgraph_saved_stays_when_its_parent_saves_late() -> None:
 
 
 def test_what_a_subgraph_saved_is_forgotten_when_its_step_is_over() -> None:
-    saver = NestedSaver()
+    saver = WindowSaver()
     before, inside, after = checkpoint(), checkpoint(), checkpoint()
     put(saver, PARENT, before)
     put(saver, NESTED, inside)
@@ -47,7 +46,7 @@ def test_what_a_subgraph_saved_is_forgotten_when_its_step_is_over() -> None:
 
 
 def test_graphs_in_many_threads_save_side_by_side() -> None:
-    saver = NestedSaver()
+    saver = WindowSaver()
 
     def save(number: int) -> None:
         for _ in range(50):

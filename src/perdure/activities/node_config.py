@@ -36,10 +36,10 @@ from perdure._compat import (
     PregelNode,
     PregelScratchpad,
 )
-from perdure.activities.nested import NestedSaver
 from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
+from perdure.graph.saver import WindowSaver
 
 __all__ = ["AttemptScope"]
 
@@ -66,7 +66,7 @@ class AttemptScope:
         self._store = graph.store or root.store or store
         self.writes: deque[tuple[str, Any]] = deque()
         self.control = RunControl()
-        self._saver = NestedSaver(given.nested)
+        self._saver = WindowSaver(given.nested)
         own = [config for config in (root.config, graph.config if graph is not root else None) if config]
         metadata = {k: v for k, v in (node.metadata or {}).items() if k != METADATA_KEY}
         merged = merge_configs(

@@ -1,6 +1,9 @@
-"""The workflow-side checkpointer: a window of the latest checkpoints of each namespace, by reference.
+"""The checkpointer: a window of the latest checkpoints of each namespace, by reference.
 
-Side: workflow. A thread's truth is its history; this saver lets LangGraph resume, look back and fork, within the window.
+Side: both. A thread has one in its workflow. An attempt of a node has one for the graphs that the node runs by itself, several
+at a time from threads of their own: what it holds at the end goes back with the outcome, and comes again with the next call.
+
+In the workflow, a thread's truth is its history; this saver lets LangGraph resume, look back and fork, within the window.
 Nothing is serialised until the thread continues as new (`export`), and then a checkpoint is told by what it changed.
 
 When a graph saves a checkpoint, the step before is over, and with it the namespaces of the subgraphs that its tasks ran;
@@ -13,9 +16,11 @@ such a list are the graph's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import functools
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -49,12 +54,27 @@ _Writes = dict[tuple[str, int], tuple[str, Any, str]]
 
 _CONTAINERS = (list, dict, set)
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[WindowSaver, _P], _T],
+) -> Callable[Concatenate[WindowSaver, _P], _T]:
+    @functools.wraps(method)
+    def locked(self: WindowSaver, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
 
 class WindowSaver(BaseCheckpointSaver[int]):
-    """One per thread workflow; `thread_id` plays no part. `keep` is how many checkpoints a namespace keeps, at least 1."""
+    """`thread_id` plays no part. `keep` is how many checkpoints a namespace keeps, at least 1."""
 
     def __init__(self, saved: Sequence[SavedCheckpoint] = (), *, keep: int = 1) -> None:
         super().__init__()
+        self.lock = threading.RLock()
         self._keep = max(1, keep)
         # By namespace and checkpoint id, oldest first.
         self._slots: dict[str, dict[str, _Slot]] = {}
@@ -72,6 +92,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
             (task, index): (channel, value, path) for task, index, channel, value, path in item.writes
         }
 
+    @_one_at_a_time
     def export(self, *, latest: bool = False) -> list[SavedCheckpoint]:
         """All that a new workflow run needs to go on, in a stable order; with the window, or `latest` checkpoints alone."""
         saved: list[SavedCheckpoint] = []
@@ -123,6 +144,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
         """The id of the root graph's oldest checkpoint in the window; "" when there is none."""
         return next(iter(self._slots.get("") or {"": None}))
 
+    @_one_at_a_time
     def put(
         self,
         config: RunnableConfig,
@@ -145,6 +167,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
         self._forget_before(namespace, next(iter(slots)))
         return _config(config, namespace, checkpoint["id"])
 
+    @_one_at_a_time
     def put_writes(
         self,
         config: RunnableConfig,
@@ -160,6 +183,7 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 continue
             kept[key] = (channel, _copied(value), task_path)
 
+    @_one_at_a_time
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         namespace: str = configurable(config).get("checkpoint_ns", "")
         wanted = configurable(config).get("checkpoint_id")
@@ -173,6 +197,18 @@ class WindowSaver(BaseCheckpointSaver[int]):
         filter: dict[str, Any] | None = None,
         before: RunnableConfig | None = None,
         limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        with self.lock:
+            found = [*self._listed(config, filter=filter, before=before, limit=limit)]
+        return iter(found)
+
+    def _listed(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
     ) -> Iterator[CheckpointTuple]:
         if config is None:
             return
