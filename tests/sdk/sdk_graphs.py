@@ -7,6 +7,7 @@ import operator
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
@@ -139,8 +140,32 @@ def _flaky() -> Any:
     return builder.compile()
 
 
+def _whoami() -> Any:
+    def tell(state: Notes, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        told = config["configurable"]
+        user = told.get("langgraph_auth_user")
+        seen = runtime.server_info.user if runtime.server_info else None
+        return {
+            "log": [
+                user["identity"] if user else None,
+                seen.identity if seen else None,
+                told.get("langgraph_auth_user_id"),
+                told.get("langgraph_auth_permissions"),
+                user.team if user and "team" in user else None,
+                told.get("x-tenant"),
+                told.get("authorization"),
+            ]
+        }
+
+    builder = StateGraph(Notes)
+    builder.add_node("tell", tell)
+    builder.add_edge(START, "tell")
+    return builder.compile()
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "whoami": _whoami(),
         "flaky": _flaky(),
         "chat": _chat(),
         "steps": _steps(),

@@ -38,7 +38,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         host=host,
         port=port,
         broker=None,
-        settings=project.http,
+        project=project,
     ) as url:
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True

@@ -91,7 +91,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
                 host=host,
                 port=int(port),
                 broker=broker,
-                settings=project.http,
+                project=project,
             )
             await stack.enter_async_context(serving)
         await run_worker(
