@@ -5,11 +5,13 @@ Side: both. It travels with the run, so all that it holds is in the run's histor
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["RunUser"]
+from langgraph.runtime import ServerInfo
+
+__all__ = ["RunUser", "server_info"]
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,12 @@ class RunUser:
         if not name.startswith("__") and name != "fields" and name in self.fields:
             return self.fields[name]
         raise AttributeError(f"the user has no {name!r}")
+
+
+def server_info(conf: Mapping[str, Any]) -> ServerInfo | None:
+    """What LangGraph tells nodes of the server that runs them, from a run's `configurable`."""
+    assistant, graph, user = (conf.get(key) for key in ("assistant_id", "graph_id", "langgraph_auth_user"))
+    known = user if hasattr(user, "identity") else None
+    if assistant is None and graph is None and known is None:
+        return None
+    return ServerInfo(str(assistant or ""), str(graph or ""), known)
