@@ -20,6 +20,7 @@ from perdure.server.backend import Backend
 from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
+from perdure.server.responses import ERRORS
 from perdure.server.routes import assistants, runs, store, system, threads
 
 __all__ = ["create_app"]
@@ -76,7 +77,7 @@ def _api(backend: Backend, settings: HttpSettings, routers: list[APIRouter]) -> 
     api.state.backend = backend
     errors.install(api)
     for router in routers:
-        api.include_router(router)
+        api.include_router(router, responses=ERRORS)
     return api
 
 
