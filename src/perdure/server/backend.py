@@ -105,6 +105,6 @@ class Streamed(StreamingResponse):
             await self._body.aclose()
 
 
-def answer(value: Any, *, headers: dict[str, str] | None = None) -> Response:
+def answer(value: Any, *, headers: dict[str, str] | None = None, status: int = 200) -> Response:
     """JSON, as LangGraph's clients read it."""
-    return Response(to_json(value), media_type="application/json", headers=headers)
+    return Response(to_json(value), status, media_type="application/json", headers=headers)
