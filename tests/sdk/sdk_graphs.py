@@ -74,6 +74,16 @@ def _asking() -> Any:
     return builder.compile()
 
 
+def _counsel() -> Any:
+    def ask(state: Chat) -> dict[str, Any]:
+        return {"messages": [("ai", f"told {interrupt('what now?')}")]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    return builder.compile()
+
+
 def _slow() -> Any:
     async def begin(state: Notes) -> dict[str, Any]:
         return {"log": ["begun"]}
@@ -170,6 +180,7 @@ def graphs() -> dict[str, Any]:
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),
         "outer": _outer(),

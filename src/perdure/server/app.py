@@ -21,7 +21,7 @@ from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
 from perdure.server.responses import ERRORS
-from perdure.server.routes import assistants, mcp, runs, store, system, threads
+from perdure.server.routes import assistants, mcp, openai, runs, store, system, threads
 
 __all__ = ["create_app"]
 
@@ -61,7 +61,14 @@ def create_app(
 
 
 def _routers(settings: HttpSettings) -> list[APIRouter]:
-    parts = {"assistants": assistants, "threads": threads, "runs": runs, "store": store, "mcp": mcp}
+    parts = {
+        "assistants": assistants,
+        "threads": threads,
+        "runs": runs,
+        "store": store,
+        "mcp": mcp,
+        "openai": openai,
+    }
     meta = system.ok_only if settings.disable_meta else system.router
     return [meta, *(module.router for part, module in parts.items() if not settings.disabled(part))]
 

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Send
 
 from perdure.client.client import PerdureClient
+from perdure.errors import ThreadNotFound
 from perdure.graph.registry import GraphRegistry
 from perdure.server.assistants import Assistants
 from perdure.server.caller import ANYBODY, Caller
@@ -69,6 +70,15 @@ class Backend:
             return thread_ids
         lines = [await self.threads.line(thread_id) for thread_id in thread_ids]
         return [line.thread_id for line in lines if matches(line.metadata, self.caller.filters)]
+
+    async def is_interrupted(self, thread_id: str) -> bool:
+        """Whether the thread asks something; not for one that is not there, or another's."""
+        try:
+            return bool(await self.own_threads([thread_id])) and bool(
+                (await self.threads.state(thread_id)).interrupts
+            )
+        except ThreadNotFound:
+            return False
 
     def go(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Do it even when who asked for it is gone."""

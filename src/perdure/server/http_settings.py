@@ -44,6 +44,7 @@ class HttpSettings(BaseModel):
     disable_mcp: bool = False
     disable_a2a: bool = False
     disable_webhooks: bool = False
+    disable_openai: bool = False
 
     @field_validator("*", mode="before")
     @classmethod
