@@ -122,7 +122,7 @@ async def test_what_does_not_fit_is_said_as_openai_says_it(client: AsyncOpenAI) 
         ({"model": "nothing"}, openai.NotFoundError, "nothing"),
         ({"messages": []}, openai.UnprocessableEntityError, "422"),
         ({"extra_body": {"perdure": {"resume": 1}}}, openai.BadRequestError, "thread_id"),
-        ({"extra_body": {"perdure": {"thread_id": "nowhere", "resume": 1}}}, openai.ConflictError, ""),
+        ({"extra_body": {"perdure": {"thread_id": "nowhere", "resume": 1}}}, openai.ConflictError, "409"),
         ({"model": "failing"}, openai.InternalServerError, "no such customer"),
     ]
     for given, error, told in cases:
