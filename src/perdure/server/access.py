@@ -19,7 +19,7 @@ from perdure.server.caller import Caller
 from perdure.server.errors import failed, not_found
 from perdure.server.filters import Filter, matches
 
-__all__ = ["Asked", "authorise", "authorise_run"]
+__all__ = ["Asked", "authorise", "authorise_run", "check_thread"]
 
 _NAMESPACES = {"search": "namespace_prefix", "list_namespaces": "prefix"}
 
@@ -87,7 +87,7 @@ async def authorise_run(
         if not matches(assistant["metadata"], readable):
             raise not_found("Assistant", assistant["assistant_id"])
     if filters and thread_id is not None:
-        await _check_thread(backend, thread_id, filters, absent=body.if_not_exists == "create")
+        await check_thread(backend, thread_id, filters, absent=body.if_not_exists == "create")
     kwargs = value["kwargs"]
     changed = {"metadata": value["metadata"]} | {
         key: kwargs[key]
@@ -153,15 +153,15 @@ def _narrowed(given: Any, filters: Filter) -> dict[str, Any]:
 
 async def _check_owned(backend: Backend, rule: Rule, asked: Asked, filters: Filter) -> None:
     if rule.resource == "threads":
-        await _check_thread(backend, asked.path["thread_id"], filters)
+        await check_thread(backend, asked.path["thread_id"], filters)
         return
     assistant = await backend.assistants.get(asked.path["assistant_id"])
     if not matches(assistant["metadata"], filters):
         raise not_found("Assistant", asked.path["assistant_id"])
 
 
-async def _check_thread(backend: Backend, thread_id: str, filters: Filter, *, absent: bool = False) -> None:
-    """`absent`: it need not be there yet."""
+async def check_thread(backend: Backend, thread_id: str, filters: Filter, *, absent: bool = False) -> None:
+    """Raises 404 for a thread that is not there, or kept back. `absent`: it need not be there yet."""
     try:
         line = await backend.threads.line(thread_id)
     except ThreadNotFound:

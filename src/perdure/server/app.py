@@ -21,7 +21,7 @@ from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
 from perdure.server.responses import ERRORS
-from perdure.server.routes import assistants, mcp, openai, runs, store, system, threads
+from perdure.server.routes import a2a, assistants, mcp, openai, runs, store, system, threads
 
 __all__ = ["create_app"]
 
@@ -67,6 +67,7 @@ def _routers(settings: HttpSettings) -> list[APIRouter]:
         "runs": runs,
         "store": store,
         "mcp": mcp,
+        "a2a": a2a,
         "openai": openai,
     }
     meta = system.ok_only if settings.disable_meta else system.router
