@@ -93,7 +93,6 @@ __all__ = [
     "DEFAULT_BOUND",
     "DEFAULT_RECURSION_LIMIT",
     "INTERRUPT",
-    "IN_SANDBOX",
     "NS_END",
     "NS_SEP",
     "PREVIOUS",
@@ -126,9 +125,6 @@ __all__ = [
 
 ACTIVITY_MARK = "__temporal_activity_definition"
 """Where `@activity.defn` leaves its definition on a function."""
-
-IN_SANDBOX = "__temporal_in_sandbox"
-"""Where a sandboxed workflow instance keeps, in its `globals_and_locals`, what runs inside."""
 
 
 def configurable(config: RunnableConfig) -> dict[str, Any]:

@@ -55,7 +55,6 @@ from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
 from perdure.streams.broker import Broker
 from perdure.streams.wire import to_json
-from perdure.worker.sandbox import ThreadSandbox
 from perdure.worker.slots import lend_slots
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
@@ -67,7 +66,8 @@ __all__ = ["PerdurePlugin"]
 
 _log = logging.getLogger(__name__)
 
-# Shared between the sandbox and the rest: pure, or (LangGraph) made deterministic. `perdure.workflows` is not among them.
+# For users' own workflows, which run in Temporal's sandbox: what it shares with the rest, because it is pure or (LangGraph)
+# made deterministic.
 _PASSED_THROUGH = (
     "perdure.contract",
     "perdure.errors",
@@ -225,8 +225,6 @@ class PerdurePlugin(SimplePlugin):
         runner = existing or SandboxedWorkflowRunner()
         if not isinstance(runner, SandboxedWorkflowRunner):
             return runner
-        if type(runner) is SandboxedWorkflowRunner:
-            runner = ThreadSandbox(runner.restrictions, runner.runner_class)
         modules = {module for name in self.registry for module in graph_modules(self.registry.graph(name))}
         restrictions = runner.restrictions.with_passthrough_modules(*_PASSED_THROUGH, *sorted(modules))
         return dataclasses.replace(runner, restrictions=restrictions)
@@ -238,7 +236,7 @@ def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[...,
 
 
 class _GraphExterns(Interceptor):
-    """Hands the sandboxed thread workflow this worker's graphs and inputs. It intercepts nothing."""
+    """Hands the thread workflow this worker's graphs and inputs. It intercepts nothing."""
 
     def __init__(
         self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
