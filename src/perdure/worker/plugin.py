@@ -25,6 +25,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
     Interceptor,
     ReplayerConfig,
+    UnsandboxedWorkflowRunner,
     Worker,
     WorkerConfig,
     WorkflowInboundInterceptor,
@@ -55,7 +56,7 @@ from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
 from perdure.streams.broker import Broker
 from perdure.streams.wire import to_json
-from perdure.worker.sandbox import ThreadSandbox
+from perdure.worker.instances import OneThreadRunner
 from perdure.worker.slots import lend_slots
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
@@ -67,7 +68,8 @@ __all__ = ["PerdurePlugin"]
 
 _log = logging.getLogger(__name__)
 
-# Shared between the sandbox and the rest: pure, or (LangGraph) made deterministic. `perdure.workflows` is not among them.
+# For users' own workflows, which run in Temporal's sandbox: what it shares with the rest, because it is pure or (LangGraph)
+# made deterministic.
 _PASSED_THROUGH = (
     "perdure.contract",
     "perdure.errors",
@@ -89,6 +91,9 @@ _PASSED_THROUGH = (
 
 # A worker that died holds its workflows' next tasks for this long; Temporal's default of 10 s is most of a recovery.
 _STICKY_TIMEOUT = timedelta(seconds=1)
+# The SDK interrupts a workflow task that takes longer than 2 s. Where several replay at once that is soon reached, and one that
+# is interrupted starts all over.
+_PATIENCE_SECONDS = 30
 # Cancellation reaches an activity with the answer to a heartbeat, so heartbeats must really be sent.
 _HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
@@ -187,6 +192,8 @@ class PerdurePlugin(SimplePlugin):
             limit = _PayloadLimit(size_limit(client.data_converter))
             config["interceptors"] = [*config.get("interceptors", ()), limit]
             lend_slots(config, self._lending)
+            runner = config.get("unsandboxed_workflow_runner") or UnsandboxedWorkflowRunner()
+            config["unsandboxed_workflow_runner"] = OneThreadRunner(runner)
             config["sticky_queue_schedule_to_start_timeout"] = _STICKY_TIMEOUT
             config["max_heartbeat_throttle_interval"] = _HEARTBEAT_THROTTLE
         return config
@@ -198,6 +205,7 @@ class PerdurePlugin(SimplePlugin):
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        _compat.be_patient(worker, _PATIENCE_SECONDS)
         async with self._store.opened():
             await super().run_worker(worker, next)
 
@@ -225,8 +233,6 @@ class PerdurePlugin(SimplePlugin):
         runner = existing or SandboxedWorkflowRunner()
         if not isinstance(runner, SandboxedWorkflowRunner):
             return runner
-        if type(runner) is SandboxedWorkflowRunner:
-            runner = ThreadSandbox(runner.restrictions, runner.runner_class)
         modules = {module for name in self.registry for module in graph_modules(self.registry.graph(name))}
         restrictions = runner.restrictions.with_passthrough_modules(*_PASSED_THROUGH, *sorted(modules))
         return dataclasses.replace(runner, restrictions=restrictions)
@@ -238,7 +244,7 @@ def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[...,
 
 
 class _GraphExterns(Interceptor):
-    """Hands the sandboxed thread workflow this worker's graphs and inputs. It intercepts nothing."""
+    """Hands the thread workflow this worker's graphs and inputs. It intercepts nothing."""
 
     def __init__(
         self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
