@@ -25,7 +25,7 @@ from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.graph.project_settings import plugin_options
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
-from perdure.streams import MemoryBroker
+from perdure.streams import MemoryBroker, configured_broker
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
@@ -52,7 +52,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     project = find_project(settings) or load_project(settings.config)
     if missing := missing_prices(project.limits.runs):
         raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
-    broker = MemoryBroker() if options.http else None
+    broker = configured_broker() or (MemoryBroker() if options.http else None)
     plugin = PerdurePlugin(
         await project.aload(),
         store=await store_of(project),

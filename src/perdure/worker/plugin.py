@@ -54,7 +54,7 @@ from perdure.graph.schema import graph_modules
 from perdure.payloads import TypeRegistry, payload_converter_class
 from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
-from perdure.streams.broker import Broker
+from perdure.streams import Broker, broker_at
 from perdure.streams.wire import to_json
 from perdure.worker.instances import OneThreadRunner
 from perdure.worker.slots import lend_slots
@@ -120,7 +120,8 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: how often models may be called, by model name.
         rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
             `PERDURE_RATES`, else this worker's memory.
-        broker: where runs tell what they do while they do it; `None`: nowhere.
+        broker: where runs tell what they do while they do it: "redis://localhost:6379", or one of your own; default:
+            nowhere.
     """
 
     def __init__(
@@ -137,13 +138,14 @@ class PerdurePlugin(SimplePlugin):
         client_retries: bool = False,
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
-        broker: Broker | None = None,
+        broker: Broker | str | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
         self.registry = GraphRegistry(graphs or {}, types=types)
         self._converter_class = payload_converter_class(self.registry.types)
         self._payloads = external_storage(payloads)
+        self._broker = broker = broker_at(broker) if isinstance(broker, str) else broker
         self._store = WorkerStore(StoreSetting(store) if store is None or isinstance(store, str) else store)
         inputs = LiveInputs(capacity=live_inputs)
         notices = TaskNotices()
@@ -208,6 +210,8 @@ class PerdurePlugin(SimplePlugin):
         _compat.be_patient(worker, _PATIENCE_SECONDS)
         async with self._store.opened():
             await super().run_worker(worker, next)
+        if self._broker is not None:
+            await self._broker.flush()
 
     def _warn_of_models(self) -> None:
         for name in self.registry:
@@ -249,10 +253,10 @@ class _GraphExterns(Interceptor):
     def __init__(
         self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
     ) -> None:
-        def publish(run_id: str, event: str, data: Any, *, number: int) -> None:
+        def publish(thread_id: str, run_id: str, event: str, data: Any, *, number: int) -> None:
             if broker is not None:
                 # As JSON at once: the run goes on changing it.
-                broker.publish(run_id, event, to_json(data), number=number)
+                broker.publish(thread_id, run_id, event, to_json(data), number=number)
 
         self._externs: Mapping[str, Callable[..., Any]] = {
             EXTERN_GRAPH: registry.mirror,

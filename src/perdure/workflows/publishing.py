@@ -51,4 +51,4 @@ class Publisher:
         if workflow.unsafe.is_replaying():
             return
         publish = cast("Callable[..., None]", workflow.extern_functions()[EXTERN_PUBLISH])
-        publish(run_id or self._run_id, event, data, number=self.count)
+        publish(workflow.info().workflow_id, run_id or self._run_id, event, data, number=self.count)

@@ -87,7 +87,7 @@ async def count_threads(server: Server, body: ThreadCount) -> Response:
 @router.post("/threads/prune")
 async def prune_threads(server: Server, body: ThreadPrune) -> Response:
     for thread_id in body.thread_ids:
-        await server.threads.delete(thread_id)
+        await _delete(server, thread_id)
     return answer({"pruned_count": len(body.thread_ids)})
 
 
@@ -108,7 +108,7 @@ async def patch_thread(
 
 @router.delete("/threads/{thread_id}", status_code=204)
 async def delete_thread(server: Server, thread_id: str) -> None:
-    await server.threads.delete(thread_id)
+    await _delete(server, thread_id)
 
 
 @router.post("/threads/{thread_id}/copy")
@@ -166,6 +166,12 @@ async def search_history(server: Server, thread_id: str, body: StateSearch) -> R
     namespace = body.checkpoint.checkpoint_ns if body.checkpoint else ""
     request = HistoryRequest(limit=body.limit, before=before, filter=body.metadata, namespace=namespace)
     return answer([selected(s, body.select) for s in await _history(server, thread_id, request)])
+
+
+async def _delete(server: Backend, thread_id: str) -> None:
+    await server.threads.delete(thread_id)
+    if server.broker is not None:
+        await server.broker.forget(thread_id)
 
 
 async def _thread(
