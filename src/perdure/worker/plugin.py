@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from langgraph.store.base import BaseStore
+from opentelemetry.trace import TracerProvider
 from temporalio.converter import DataConverter, ExternalStorage
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
@@ -55,8 +56,10 @@ from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
 from perdure.streams.broker import Broker
 from perdure.streams.wire import to_json
+from perdure.telemetry.spans import tracing_of
 from perdure.worker.sandbox import ThreadSandbox
 from perdure.worker.slots import lend_slots
+from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
@@ -115,6 +118,7 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: how often models may be called, by model name.
         rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
             `PERDURE_RATES`, else this worker's memory.
+        tracer_provider: what records the traces of runs; default: OpenTelemetry's global one, where there is one.
         broker: where runs tell what they do while they do it; `None`: nowhere.
     """
 
@@ -133,6 +137,7 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
         broker: Broker | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -140,6 +145,7 @@ class PerdurePlugin(SimplePlugin):
         self._converter_class = payload_converter_class(self.registry.types)
         self._payloads = external_storage(payloads)
         self._store = WorkerStore(StoreSetting(store) if store is None or isinstance(store, str) else store)
+        self._tracer_provider = tracer_provider
         inputs = LiveInputs(capacity=live_inputs)
         notices = TaskNotices()
         self._lending = Lending()
@@ -186,6 +192,8 @@ class PerdurePlugin(SimplePlugin):
             self._warn_of_models()
             limit = _PayloadLimit(size_limit(client.data_converter))
             config["interceptors"] = [*config.get("interceptors", ()), limit]
+            if (tracing := tracing_of(self._tracer_provider)) is not None:
+                config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
             lend_slots(config, self._lending)
             config["sticky_queue_schedule_to_start_timeout"] = _STICKY_TIMEOUT
             config["max_heartbeat_throttle_interval"] = _HEARTBEAT_THROTTLE
