@@ -31,6 +31,8 @@ def create_app(backend: Backend, *, cors: Cors | None = None, most_bytes: int = 
         title="Perdure",
         version=version("perdure"),
         description="LangGraph's server API, on Temporal: runs survive whatever happens.",
+        # Where traces are on, FastAPI has a span for each request; those inside it would hide the run's.
+        telemetry={"operation_spans": False},
     )
     app.state.backend = backend
     errors.install(app)
