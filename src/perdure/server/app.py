@@ -15,6 +15,7 @@ from perdure.server import errors
 from perdure.server.backend import Backend
 from perdure.server.cors import Cors
 from perdure.server.routes import assistants, runs, store, system, threads
+from perdure.server.tracing import TraceHeaders
 
 __all__ = ["create_app"]
 
@@ -30,11 +31,14 @@ def create_app(backend: Backend, *, cors: Cors | None = None, most_bytes: int = 
         title="Perdure",
         version=version("perdure"),
         description="LangGraph's server API, on Temporal: runs survive whatever happens.",
+        # Where traces are on, FastAPI has a span for each request; those inside it would hide the run's.
+        telemetry={"operation_spans": False},
     )
     app.state.backend = backend
     errors.install(app)
     for module in (system, assistants, threads, runs, store):
         app.include_router(module.router)
+    app.add_middleware(TraceHeaders)
     app.add_middleware(_BodyLimit, most_bytes=most_bytes)
     (cors or Cors()).install(app)
     return app

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.types import Command, Send
@@ -22,6 +22,7 @@ from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed
 from perdure.streams.wire import to_json
+from perdure.telemetry.propagation import starting
 
 __all__ = ["Started", "run_result", "start", "waiting"]
 
@@ -60,9 +61,11 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     target = thread_id or str(uuid.uuid4())
     request = _request(assistant, target, body)
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
-    await backend.threads.start_run(
-        target, request, create=create, temporary=stateless and body.on_completion == "delete"
-    )
+    temporary = stateless and body.on_completion == "delete"
+    with starting(request.graph, target) as trace:
+        await backend.threads.start_run(
+            target, replace(request, trace=trace), create=create, temporary=temporary
+        )
     return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
 
 

@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Any
 
 from langgraph.store.base import BaseStore
+from opentelemetry.trace import TracerProvider
 from temporalio.converter import DataConverter, ExternalStorage
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
@@ -56,8 +57,10 @@ from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
 from perdure.streams import Broker, broker_at
 from perdure.streams.wire import to_json
+from perdure.telemetry.spans import tracing_of
 from perdure.worker.instances import OneThreadRunner
 from perdure.worker.slots import lend_slots
+from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
@@ -122,6 +125,7 @@ class PerdurePlugin(SimplePlugin):
             `PERDURE_RATES`, else this worker's memory.
         broker: where runs tell what they do while they do it: "redis://localhost:6379", or one of your own; default:
             nowhere.
+        tracer_provider: what records the traces of runs; default: OpenTelemetry's global one, where there is one.
     """
 
     def __init__(
@@ -139,6 +143,7 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
         broker: Broker | str | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -147,6 +152,7 @@ class PerdurePlugin(SimplePlugin):
         self._payloads = external_storage(payloads)
         self._broker = broker = broker_at(broker) if isinstance(broker, str) else broker
         self._store = WorkerStore(StoreSetting(store) if store is None or isinstance(store, str) else store)
+        self._tracer_provider = tracer_provider
         inputs = LiveInputs(capacity=live_inputs)
         notices = TaskNotices()
         self._lending = Lending()
@@ -193,6 +199,8 @@ class PerdurePlugin(SimplePlugin):
             self._warn_of_models()
             limit = _PayloadLimit(size_limit(client.data_converter))
             config["interceptors"] = [*config.get("interceptors", ()), limit]
+            if (tracing := tracing_of(self._tracer_provider)) is not None:
+                config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
             lend_slots(config, self._lending)
             runner = config.get("unsandboxed_workflow_runner") or UnsandboxedWorkflowRunner()
             config["unsandboxed_workflow_runner"] = OneThreadRunner(runner)
