@@ -67,6 +67,7 @@ from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import PregelExecutableTask, TimeoutPolicy
+from langgraph_sdk import Auth
 from temporalio.client import WorkflowHandle
 from temporalio.converter import DataConverter
 
@@ -116,6 +117,8 @@ __all__ = [
     "RunnableSeq",
     "StreamMessagesHandler",
     "TaskFunction",
+    "auth_handler",
+    "authenticate_handler",
     "configurable",
     "get_runnable_for_task",
     "graph_ids",
@@ -225,6 +228,21 @@ REPLACED: Mapping[tuple[Any, str], Any] = {
 def is_activity(function: Any) -> bool:
     """Whether that is a function decorated as a Temporal activity."""
     return hasattr(function, ACTIVITY_MARK)
+
+
+def authenticate_handler(auth: Auth) -> Any:
+    """The project's `@auth.authenticate`, or `None`."""
+    return auth._authenticate_handler  # pyright: ignore[reportPrivateUsage]
+
+
+def auth_handler(auth: Auth, resource: str, action: str) -> Any:
+    """The most specific of the project's `@auth.on` handlers, or `None`."""
+    handlers: Mapping[tuple[str, str], list[Any]] = auth._handlers  # pyright: ignore[reportPrivateUsage]
+    for key in ((resource, action), (resource, "*"), ("*", action), ("*", "*")):
+        if key in handlers:
+            return handlers[key][-1]
+    everywhere: list[Any] = auth._global_handlers  # pyright: ignore[reportPrivateUsage]
+    return everywhere[-1] if everywhere else None
 
 
 def data_converter_of(handle: WorkflowHandle[Any, Any]) -> DataConverter:

@@ -43,7 +43,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
             host=host,
             port=port,
             broker=broker,
-            settings=project.http,
+            project=project,
         ) as url,
     ):
         stderr().print(

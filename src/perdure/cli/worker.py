@@ -97,7 +97,7 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
                 host=host,
                 port=int(port),
                 broker=broker,
-                settings=project.http,
+                project=project,
             )
             await stack.enter_async_context(serving)
         await run_worker(
