@@ -194,7 +194,7 @@ async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> di
         return state_shape(thread_id, found[0])
     if request.checkpoint_id:
         raise not_found("Checkpoint", request.checkpoint_id)
-    return empty_state(thread_id)
+    return empty_state()
 
 
 async def _history(server: Backend, thread_id: str, request: HistoryRequest) -> list[dict[str, Any]]:
