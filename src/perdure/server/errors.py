@@ -21,6 +21,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from langgraph.store.base import InvalidNamespaceError
 from starlette.exceptions import HTTPException
 from temporalio.client import RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -72,6 +73,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(PerdureError, _ours)
     app.add_exception_handler(WorkflowUpdateFailedError, _refused)
+    app.add_exception_handler(InvalidNamespaceError, _no_namespace)
     app.add_exception_handler(RPCError, _rpc)
     app.add_exception_handler(RPCTimeoutOrCancelledError, _no_answer)
     app.add_exception_handler(Exception, _unexpected)
@@ -111,6 +113,10 @@ def _refused(request: Request, error: Any) -> JSONResponse:
     cause = error.cause
     kind = _BY_NAME.get(cause.type or "") if isinstance(cause, ApplicationError) else None
     return _ours(request, (kind or PerdureError)(str(cause)))
+
+
+def _no_namespace(_: Request, error: Any) -> JSONResponse:
+    return _answer(422, f"namespace: {error}")
 
 
 def _rpc(_: Request, error: Any) -> JSONResponse:

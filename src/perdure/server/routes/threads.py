@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Annotated, Any
 
@@ -46,7 +45,9 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
     if graph:
         server.registry.graph(graph)
     made = await server.threads.create(thread_id, body.metadata, graph=graph)
-    if not made and body.if_exists == "raise":
+    if made is not None:
+        return answer(thread_shape(made))
+    if body.if_exists == "raise":
         raise failed(409, f"Thread with ID {thread_id} already exists")
     return answer(await _thread(server, thread_id))
 
@@ -114,8 +115,9 @@ async def delete_thread(server: Server, thread_id: str) -> None:
 @router.post("/threads/{thread_id}/copy")
 async def copy_thread(server: Server, thread_id: str) -> Response:
     copied = str(uuid.uuid4())
-    await server.threads.copy(thread_id, copied)
-    return answer(await _thread(server, copied))
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    made = await server.threads.copy(thread_id, copied)
+    return answer(thread_shape(made, snapshots[0] if snapshots else None))
 
 
 @router.get("/threads/{thread_id}/state")
@@ -171,11 +173,10 @@ async def search_history(server: Server, thread_id: str, body: StateSearch) -> R
 async def _thread(
     server: Backend, thread_id: str, *, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    line, snapshots, state = await asyncio.gather(
-        server.threads.line(thread_id),
-        server.threads.history(thread_id, HistoryRequest(limit=1)),
-        server.threads.state(thread_id),
-    )
+    line = await server.threads.line(thread_id)
+    # One after the other: of several questions to a workflow that no worker holds, all but one wait for a second.
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    state = await server.threads.state(thread_id)
     shape = thread_shape(line, snapshots[0] if snapshots else None)
     # What the workflow says is newer than what lists show.
     known = state.metadata if state.metadata is not None else shape["metadata"]
@@ -219,4 +220,6 @@ def _fits(line: ThreadLine, metadata: dict[str, Any]) -> bool:
 
 
 def _quoted(text: str) -> str:
+    if "\0" in text:
+        raise failed(422, f"{text!r}: a text to search for has no NUL")
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
