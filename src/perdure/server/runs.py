@@ -120,18 +120,19 @@ def _request(
         "assistant_id": assistant["assistant_id"],
     }
     metadata = {**assistant["metadata"], **body.metadata}
+    # Each stands for the other where that one is not given, as graphs read the one or the other.
+    context = {**(assistant.get("context") or {}), **(body.context or body.config.configurable)} or None
     config = {
         **known,
         **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.configurable,
+            **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
             **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
-    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
         input=body.input if body.command is None or body.command.is_empty else _command(body.command),
