@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import langgraph.graph.message as _graph_message
 import langgraph.pregel._checkpoint as _pregel_checkpoint
@@ -73,6 +73,9 @@ from temporalio.converter import DataConverter
 
 from perdure._compat_models import MODELS_REPLACED
 
+if TYPE_CHECKING:
+    from temporalio.worker import Worker
+
 __all__ = [
     "ACTIVITY_MARK",
     "CONF",
@@ -94,7 +97,6 @@ __all__ = [
     "DEFAULT_BOUND",
     "DEFAULT_RECURSION_LIMIT",
     "INTERRUPT",
-    "IN_SANDBOX",
     "NS_END",
     "NS_SEP",
     "PREVIOUS",
@@ -129,9 +131,6 @@ __all__ = [
 
 ACTIVITY_MARK = "__temporal_activity_definition"
 """Where `@activity.defn` leaves its definition on a function."""
-
-IN_SANDBOX = "__temporal_in_sandbox"
-"""Where a sandboxed workflow instance keeps, in its `globals_and_locals`, what runs inside."""
 
 
 def configurable(config: RunnableConfig) -> dict[str, Any]:
@@ -249,6 +248,13 @@ def auth_handler(auth: Auth, resource: str, action: str) -> Any:
 def data_converter_of(handle: WorkflowHandle[Any, Any]) -> DataConverter:
     """What a workflow handle encodes with."""
     return handle._data_converter  # pyright: ignore[reportPrivateUsage]
+
+
+def be_patient(worker: Worker, seconds: int) -> None:
+    """How long a workflow task may take before the SDK interrupts it. Has to be said before the worker runs."""
+    workflow_worker = worker._workflow_worker  # pyright: ignore[reportPrivateUsage]
+    if workflow_worker is not None and workflow_worker._deadlock_timeout_seconds is not None:  # pyright: ignore[reportPrivateUsage]
+        workflow_worker._deadlock_timeout_seconds = seconds  # pyright: ignore[reportPrivateUsage]
 
 
 def install() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -58,8 +58,9 @@ class serving:
 class Stack:
     """`url` is the HTTP server's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, served: Mapping[str, Any] | None = None) -> None:
         self._folder = folder
+        self._graphs = served or graphs()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self.url = ""
@@ -91,7 +92,7 @@ class Stack:
         broker = MemoryBroker()
         self.broker = broker
         plugin = PerdurePlugin(
-            graphs(), payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
+            self._graphs, payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
         )
         server = await enter(
             DevServer(

@@ -22,6 +22,7 @@ from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
 from perdure.server.responses import ERRORS
 from perdure.server.routes import a2a, assistants, mcp, openai, runs, store, system, threads
+from perdure.server.tracing import TraceHeaders
 
 __all__ = ["create_app"]
 
@@ -53,7 +54,12 @@ def create_app(
         authenticator=authenticator,
         headers=settings.configurable_headers.patterns,
     )
-    layers = [settings.cors.middleware(), Middleware(_BodyLimit, most_bytes=most_bytes), guard]
+    layers = [
+        settings.cors.middleware(),
+        Middleware(_BodyLimit, most_bytes=most_bytes),
+        Middleware(TraceHeaders),
+        guard,
+    ]
     app = api if custom is None else behind(custom, api)
     first = 0 if settings.middleware_order == "auth_first" else len(app.user_middleware)
     app.user_middleware[first:first] = layers
@@ -80,6 +86,8 @@ def _api(backend: Backend, settings: HttpSettings, routers: list[APIRouter]) -> 
         title="Perdure",
         version=version("perdure"),
         description="LangGraph's server API, on Temporal: runs survive whatever happens.",
+        # Where traces are on, FastAPI has a span for each request; those inside it would hide the run's.
+        telemetry={"operation_spans": False},
         **meta,
     )
     api.state.backend = backend

@@ -21,6 +21,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from langgraph.store.base import InvalidNamespaceError
 from starlette.exceptions import HTTPException
 from temporalio.client import RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -117,6 +118,10 @@ def _refused(request: Request, error: Any) -> JSONResponse:
     return _ours(request, (kind or PerdureError)(str(cause)))
 
 
+def _no_namespace(_: Request, error: Any) -> JSONResponse:
+    return _answer(422, f"namespace: {error}")
+
+
 def _rpc(_: Request, error: Any) -> JSONResponse:
     if error.status == RPCStatusCode.NOT_FOUND:
         return _answer(404, "not found")
@@ -141,6 +146,7 @@ _HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
     RequestValidationError: _invalid,
     PerdureError: _ours,
     WorkflowUpdateFailedError: _refused,
+    InvalidNamespaceError: _no_namespace,
     RPCError: _rpc,
     RPCTimeoutOrCancelledError: _no_answer,
     Exception: _unexpected,

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.types import Command, Send
@@ -23,6 +23,7 @@ from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed
 from perdure.streams.wire import to_json
+from perdure.telemetry.propagation import starting
 
 __all__ = ["Started", "run_result", "start", "waiting"]
 
@@ -62,9 +63,11 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     target = thread_id or str(uuid.uuid4())
     request = _request(assistant, target, body, backend.caller.configurable())
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
-    await backend.threads.start_run(
-        target, request, create=create, temporary=stateless and body.on_completion == "delete"
-    )
+    temporary = stateless and body.on_completion == "delete"
+    with starting(request.graph, target) as trace:
+        await backend.threads.start_run(
+            target, replace(request, trace=trace), create=create, temporary=temporary
+        )
     return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
@@ -117,18 +120,19 @@ def _request(
         "assistant_id": assistant["assistant_id"],
     }
     metadata = {**assistant["metadata"], **body.metadata}
+    # Each stands for the other where that one is not given, as graphs read the one or the other.
+    context = {**(assistant.get("context") or {}), **(body.context or body.config.configurable)} or None
     config = {
         **known,
         **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.configurable,
+            **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
             **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
-    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
         input=body.input if body.command is None or body.command.is_empty else _command(body.command),
