@@ -14,6 +14,7 @@ from perdure.errors import ConfigError
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from perdure.contract.limits import RunLimits
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
 
@@ -51,11 +52,13 @@ async def http_server(
     port: int,
     broker: Broker | None,
     settings: Any = None,
+    limits: RunLimits | None = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
         settings: the `http` section of `langgraph.json`.
+        limits: of the runs that it starts.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none.
@@ -80,7 +83,8 @@ async def http_server(
         raise ConfigError(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
-    backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
+    runs = PerdureClient(client, task_queue=task_queue, limits=limits)
+    backend = Backend(runs, plugin.registry, plugin.store, broker)
     app = create_app(backend, cors=cors_of(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)

@@ -39,6 +39,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         port=port,
         broker=None,
         settings=project.http,
+        limits=project.limits.runs,
     ) as url:
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True

@@ -92,6 +92,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
                 port=int(port),
                 broker=broker,
                 settings=project.http,
+                limits=project.limits.runs,
             )
             await stack.enter_async_context(serving)
         await run_worker(

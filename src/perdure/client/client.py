@@ -36,7 +36,7 @@ from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, Thr
 from perdure.errors import ThreadBusy
 from perdure.storage.external import sendable
 
-__all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
+__all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo", "limited"]
 
 
 # A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
@@ -109,7 +109,15 @@ class PerdureClient:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = replace(_within(limits, input, config, context, checkpoint_id), stream=[*stream])
+        request = RunRequest(
+            id=uuid.uuid4().hex,
+            input=input,
+            config=_run_config(config),
+            context=context,
+            checkpoint_id=checkpoint_id,
+            stream=[*stream],
+        )
+        request = limited(request, limits)
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -338,15 +346,10 @@ def _fair(thread_id: str) -> Priority:
     return Priority(fairness_key=thread_id if len(key) <= 64 else hashlib.sha256(key).hexdigest())
 
 
-def _within(
-    limits: RunLimits, input: Any, config: Mapping[str, Any] | None, context: Any, checkpoint_id: str | None
-) -> RunRequest:
-    return RunRequest(
-        id=uuid.uuid4().hex,
-        input=input,
-        config=_run_config(config),
-        context=context,
-        checkpoint_id=checkpoint_id,
+def limited(request: RunRequest, limits: RunLimits) -> RunRequest:
+    """The run within the limits of a client (`RunLimits.overridden` has filled in what nobody says)."""
+    return replace(
+        request,
         budget=limits.budget,
         expires_in=seconds_of(limits.deadline),
         approval_timeout=seconds_of(limits.approval_timeout),

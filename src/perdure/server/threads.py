@@ -32,9 +32,10 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from perdure.client.client import PerdureClient
+from perdure.client.client import PerdureClient, limited
 from perdure.client.handle import RunHandle, thread_status
 from perdure.contract import names
+from perdure.contract.limits import RunLimits
 from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord, RunsRequest
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
@@ -91,7 +92,7 @@ class ServedThreads:
         return True
 
     async def copy(self, thread_id: str, copied: str) -> None:
-        """A new thread with the state and the questions of another, and none of its runs."""
+        """A new thread with the state and the questions of another; none of its runs, and nothing used of its budget."""
         line = await self.line(thread_id)
         state = await self.state(thread_id)
         source = await self._ask(thread_id, names.QUERY_RESTART, None, ThreadStart)
@@ -99,6 +100,8 @@ class ServedThreads:
         carry = replace(
             source.carry or CarryOver(),
             effects=[],
+            past_effects=[],
+            budgets=None,
             pending=list(state.interrupts),
             asking=bool(state.interrupts),
             metadata=None,
@@ -177,7 +180,7 @@ class ServedThreads:
         create: Mapping[str, Any] | None = None,
         temporary: bool = False,
     ) -> None:
-        """Start a run, or queue it.
+        """Start a run, or queue it; within the limits of the client.
 
         Args:
             create: make the thread if it is not there, with this metadata.
@@ -186,6 +189,7 @@ class ServedThreads:
         Raises:
             ThreadNotFound: when there is no such thread. WorkflowUpdateFailedError: when it refuses the run.
         """
+        request = limited(request, self.client.limits.overridden(RunLimits()))
         sent = self._sendable(request, f"the input of graph {request.graph!r}")
         if create is None:
             await self._update(thread_id, names.UPDATE_START_RUN, sent, str, id=request.id)
@@ -264,6 +268,7 @@ class ServedThreads:
             carry_every=self._carry,
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
+            thread_budget=self.client.limits.thread_budget,
         )
 
     async def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:

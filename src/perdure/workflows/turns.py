@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ from temporalio.common import RawValue
 
 from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
 from perdure.contract.thread import CarryOver, RunRequest
-from perdure.errors import RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.errors import ApprovalExpired, RunCancelled, ThreadBusy, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
@@ -81,6 +82,8 @@ class Turns:
 
     def check_start(self, request: RunRequest) -> None:
         """Raises ThreadBusy and InterruptUnknown for a run that is to be refused."""
+        if self._answers_now(request):
+            return
         if self.book.busy and request.multitask_strategy == "reject":
             raise ThreadBusy(f"thread {workflow.info().workflow_id!r} has a run already")
         if not self.book.busy and request.ends_when_interrupted and _resumes(request.input):
@@ -88,10 +91,21 @@ class Turns:
 
     def start(self, request: RunRequest) -> str:
         if request.id not in self.book:
+            if self._answers_now(request):
+                self._interrupts.accept(request.input.resume)
+                request = replace(request, input=None, multitask_strategy="enqueue")
             if request.multitask_strategy in ("interrupt", "rollback"):
                 self._supersede(request.multitask_strategy)
             self.book.enqueue(dated(request), workflow.time())
         return request.id
+
+    def _answers_now(self, request: RunRequest) -> bool:
+        """Whether a run answers what the one that is driven waits for (a larger budget, say): that one goes on with it, and
+        this one tells what became of it."""
+        if self.run is None or not _resumes(request.input) or not self._interrupts.posed:
+            return False
+        self._interrupts.check(request.input.resume)
+        return True
 
     def check_known(self, run_id: str) -> None:
         """Raises ThreadNotFound for a run that waits nowhere and whose end is not known."""
@@ -134,11 +148,11 @@ class Turns:
         return record
 
     def go_on(self) -> None:
-        """Answers came for a run that has ended: another one takes them."""
-        if self.run is None and self._interrupts.answers:
+        """Answers came for a run that has ended, or did not come in time: another one takes them, or fails."""
+        if self.run is None and (self._interrupts.answers or self._interrupts.overdue(workflow.time())):
             last = self.last or RunRequest(id="")
             again = replace(last, id=str(workflow.uuid4()), input=None, checkpoint_id=None, wait_until=None)
-            self.start(replace(again, multitask_strategy="enqueue"))
+            self.start(replace(again, expires_at=None, multitask_strategy="enqueue"))
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
@@ -159,7 +173,8 @@ class Turns:
                     timeout_summary="deadline of the waiting interrupts, or the next run's time",
                 )
             except TimeoutError:
-                self._interrupts.expire(workflow.time())
+                with suppress(ApprovalExpired):  # the run that comes now fails with it
+                    self._interrupts.expire(workflow.time())
                 self.go_on()
 
     async def turn(self, request: RunRequest, *, resume: bool) -> None:
@@ -206,6 +221,8 @@ class Turns:
         if request.ends_when_interrupted and _resumes(request.input):
             answers = self._interrupts.resume(request.input.resume)
             return replace(request, input=_command(request.input, answers))
+        if request.input is None:
+            self._interrupts.expire(workflow.time())
         if request.input is not None or not self._interrupts.answers:
             if not self._interrupts.asking:
                 self._driver.root = request.id
