@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from perdure.contract.limits import RunLimits
+    from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
 
@@ -53,12 +54,14 @@ async def http_server(
     broker: Broker | None,
     settings: Any = None,
     limits: RunLimits | None = None,
+    webhooks: WebhookPolicy | None = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
         settings: the `http` section of `langgraph.json`.
         limits: of the runs that it starts.
+        webhooks: which URLs runs may name.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none.
@@ -68,6 +71,7 @@ async def http_server(
     import uvicorn
 
     from perdure.client import PerdureClient
+    from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.server.app import create_app
     from perdure.server.backend import Backend
     from perdure.server.cors import cors_of
@@ -84,7 +88,7 @@ async def http_server(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
     runs = PerdureClient(client, task_queue=task_queue, limits=limits)
-    backend = Backend(runs, plugin.registry, plugin.store, broker)
+    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks or WebhookPolicy())
     app = create_app(backend, cors=cors_of(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)

@@ -40,6 +40,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         broker=None,
         settings=project.http,
         limits=project.limits.runs,
+        webhooks=project.webhooks,
     ) as url:
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True

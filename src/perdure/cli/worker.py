@@ -58,6 +58,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         store=await store_of(project),
         rate_limits=project.limits.rates,
         broker=broker,
+        webhooks=project.webhooks,
         **await plugin_options(project),
     )
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=options.wait))
@@ -93,6 +94,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
                 broker=broker,
                 settings=project.http,
                 limits=project.limits.runs,
+                webhooks=project.webhooks,
             )
             await stack.enter_async_context(serving)
         await run_worker(

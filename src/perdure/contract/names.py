@@ -13,6 +13,8 @@ RUN_NODE = "perdure.run_node"
 RUN_TASK = "perdure.run_task"
 RUN_EFFECT = "perdure.run_effect"
 RUN_UNDO = "perdure.run_undo"
+WEBHOOK_WORKFLOW = "perdure.webhook"
+SEND_WEBHOOK = "perdure.send_webhook"
 
 QUERY_STATE = "perdure.state"
 QUERY_HISTORY = "perdure.history"

@@ -15,6 +15,7 @@ from starlette.types import Send
 
 from perdure.client.client import PerdureClient
 from perdure.graph.registry import GraphRegistry
+from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.server.assistants import Assistants
 from perdure.server.errors import failed
 from perdure.server.threads import ServedThreads
@@ -36,6 +37,7 @@ class Backend:
     registry: GraphRegistry
     stores: WorkerStore
     broker: Broker | None = None
+    webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def __post_init__(self) -> None:

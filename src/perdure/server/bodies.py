@@ -107,7 +107,7 @@ class RunCreate(_Body):
     on_disconnect: Literal["cancel", "continue"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
     after_seconds: float = Field(default=0, ge=0, le=366 * 86_400)
-    webhook: None = Field(default=None, description="not supported yet")
+    webhook: str = ""
 
     @field_validator("stream_mode", mode="before")
     @classmethod

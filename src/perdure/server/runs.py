@@ -55,6 +55,8 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
         raise failed(400, "You must provide a thread_id when resuming.")
     if body.config.configurable and body.context:
         raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
+        raise failed(422, f"body.webhook: {problem}")
     assistant = await backend.assistants.get(body.assistant_id)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
@@ -139,6 +141,7 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
         metadata={**metadata, "graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]},
         stream=list(dict.fromkeys(body.stream_mode)),
         subgraphs=body.stream_subgraphs,
+        webhook=body.webhook,
         wait_until=time.time() + body.after_seconds if body.after_seconds else None,
     )
 

@@ -41,6 +41,7 @@ from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.activities.webhooks import WebhookActivities
 from perdure.contract.limits import RateLimit
 from perdure.contract.policy import ModelOutput
 from perdure.contract.verdict import Classify
@@ -50,6 +51,7 @@ from perdure.graph.inputs import LiveInputs
 from perdure.graph.models import model_problems
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.schema import graph_modules
+from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.payloads import TypeRegistry, payload_converter_class
 from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
@@ -62,6 +64,7 @@ from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
 from perdure.workflows.task_calls import EXTERN_TELL_TASK
 from perdure.workflows.thread import EXTERN_GRAPH, ThreadWorkflow
+from perdure.workflows.webhooks import WebhookWorkflow
 
 __all__ = ["PerdurePlugin"]
 
@@ -116,6 +119,7 @@ class PerdurePlugin(SimplePlugin):
         rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
             `PERDURE_RATES`, else this worker's memory.
         broker: where runs tell what they do while they do it; `None`: nowhere.
+        webhooks: which URLs may be told how runs end; default: public ones.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
         broker: Broker | None = None,
+        webhooks: WebhookPolicy | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -160,8 +165,8 @@ class PerdurePlugin(SimplePlugin):
             "perdure",
             data_converter=self._data_converter,
             workflow_runner=self._workflow_runner,
-            workflows=[ThreadWorkflow] if hosted else None,
-            activities=_activities(nodes, index) if hosted else None,
+            workflows=[ThreadWorkflow, WebhookWorkflow] if hosted else None,
+            activities=_activities(nodes, index, WebhookActivities(webhooks)) if hosted else None,
             interceptors=[_GraphExterns(self.registry, inputs, notices, broker)],
         )
 
@@ -232,9 +237,17 @@ class PerdurePlugin(SimplePlugin):
         return dataclasses.replace(runner, restrictions=restrictions)
 
 
-def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[..., Any]]:
+def _activities(
+    nodes: NodeActivities, index: EffectIndex, webhooks: WebhookActivities
+) -> list[Callable[..., Any]]:
     effects = EffectActivities(nodes, index)
-    return [nodes.run_node, TaskActivities(nodes).run_task, effects.run_effect, effects.run_undo]
+    return [
+        nodes.run_node,
+        TaskActivities(nodes).run_task,
+        effects.run_effect,
+        effects.run_undo,
+        webhooks.send_webhook,
+    ]
 
 
 class _GraphExterns(Interceptor):

@@ -83,6 +83,7 @@ class ThreadWorkflow:
             continue_as_new=self._continue_as_new,
         )
         rest: RunStatus = "interrupted" if carry.asking else "idle"
+        self._driver.before_carry = self._turns.webhooks.started
         self._status: RunStatus = "running" if start.run or carry.run else rest
         self._error: str | None = None
 
@@ -111,11 +112,13 @@ class ThreadWorkflow:
                 if self._driver.should_carry():
                     # Whoever has just started a run would take "idle" for its end.
                     self._set_status("running")
+                    await self._turns.webhooks.started()
                     self._continue_as_new(None)
                 self._turns.book.unqueue(request.id)
             await self._turns.turn(request, resume=resumed is not None)
             resumed = None
             if self._start.temporary and not self._turns.book.queued:
+                await self._turns.webhooks.started()
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return self._turns.ends.result(request.id)
 

@@ -40,6 +40,7 @@ from perdure.workflows.listing import Listing
 from perdure.workflows.runs import RunBook
 from perdure.workflows.sizes import sendable
 from perdure.workflows.states import States
+from perdure.workflows.webhooks import Webhooks
 
 __all__ = ["Turns"]
 
@@ -66,6 +67,7 @@ class Turns:
         # From the first task on: somebody who waits for its result may ask before it is driven.
         self.run = run
         self.last = carry.last
+        self.webhooks = Webhooks(states)
         self._states = states
         self._driver = driver
         self._interrupts = interrupts
@@ -115,8 +117,8 @@ class Turns:
 
     def cancel(self, request: CancelRequest) -> bool:
         """Whether there was something to cancel."""
-        if self.book.unqueue(request.run_id):
-            self._cancelled(request.run_id, rolled_back=request.action == "rollback")
+        if queued := self.book.unqueue(request.run_id):
+            self._cancelled(queued, rolled_back=request.action == "rollback")
             return True
         if self.run is None or self.run.id != request.run_id or self._driving is None:
             return False
@@ -194,6 +196,7 @@ class Turns:
             self._roll_back(request, self._cancel)
             self._set_status("idle")
         except GraphDrained:
+            await self.webhooks.started()
             self._continue_as_new(request)
         except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
             self.ends.keep(request.id, as_failure(error, await self._compensation.run()))
@@ -239,7 +242,7 @@ class Turns:
     def _over(self, request: RunRequest, status: ServedStatus, error: Exception | None = None) -> None:
         asking = status == "success" and self._interrupts.asking
         told = None if error is None else {"error": type(error).__name__, "message": str(error)}
-        self.book.end(request.id, status, workflow.time(), told)
+        self._end(request, status, told)
         if not asking:
             self._driver.calls.effects.clear()
         self._set_status("interrupted" if asking else "idle", error)
@@ -249,14 +252,27 @@ class Turns:
         record = self.book.get(request.id)
         undone = cancel.action == "rollback" and record is not None
         undone = undone and self._states.saver.forget_after(record.base if record else "")
-        self._cancelled(request.id, rolled_back=undone)
+        self._cancelled(request, rolled_back=undone)
 
-    def _cancelled(self, run_id: str, *, rolled_back: bool) -> None:
-        self.ends.keep(run_id, as_failure(RunCancelled(f"run {run_id!r} was cancelled")))
-        self.book.end(run_id, "interrupted", workflow.time())
+    def _cancelled(self, request: RunRequest, *, rolled_back: bool) -> None:
+        self.ends.keep(request.id, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
+        self._end(request, "interrupted", None)
         if rolled_back:
-            self.book.forget(run_id)
-        self._tell_end(run_id, "interrupted", None)
+            self.book.forget(request.id)
+        self._tell_end(request.id, "interrupted", None)
+
+    def _end(self, request: RunRequest, status: ServedStatus, error: dict[str, str] | None) -> None:
+        before = self.book.get(request.id)
+        ended = self.book.end(request.id, status, workflow.time(), error)
+        if request.webhook and ended is not None:
+            begun = before.updated_at if before is not None and before.status == "running" else None
+            kwargs = {
+                **ended.kwargs,
+                "input": request.input,
+                "config": request.config,
+                "context": request.context,
+            }
+            self.webhooks.tell(request.webhook, replace(ended, kwargs=kwargs), started_at=begun)
 
     def _supersede(self, action: str) -> None:
         for queued in list(self.book.queued):
