@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from perdure.contract.limits import RunLimits
+    from perdure.graph.project import Project
     from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
 
-__all__ = ["INSTALL_HINT", "free_port", "http_server", "installed"]
+__all__ = ["INSTALL_HINT", "free_port", "http_server", "installed", "served"]
 
 INSTALL_HINT = "pip install 'perdure[server]'"
 _NEIGHBOURS = 100
@@ -41,6 +42,11 @@ def free_port(host: str, port: int) -> int:
     raise ConfigError(
         f"no free port for the HTTP server on {host} from {port} on: choose another with --port"
     )
+
+
+def served(project: Project) -> dict[str, Any]:
+    """What a project says of its HTTP server, as options of `http_server`."""
+    return {"settings": project.http, "limits": project.limits.runs, "webhooks": project.webhooks}
 
 
 @asynccontextmanager

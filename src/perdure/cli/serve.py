@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from perdure.cli.connection import find_project
 from perdure.cli.console import stderr
-from perdure.cli.http import http_server
+from perdure.cli.http import http_server, served
 from perdure.cli.settings import OK, Settings
 from perdure.cli.worker import connect_waiting, store_of
 from perdure.cli.worker_log import log_to_stderr
@@ -38,9 +38,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         host=host,
         port=port,
         broker=None,
-        settings=project.http,
-        limits=project.limits.runs,
-        webhooks=project.webhooks,
+        **served(project),
     ) as url:
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True

@@ -15,7 +15,7 @@ from temporalio.client import Client
 from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
-from perdure.cli.http import http_server
+from perdure.cli.http import http_server, served
 from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.worker_log import log_to_stderr
 from perdure.client.client import PerdureClient
@@ -58,7 +58,6 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
         store=await store_of(project),
         rate_limits=project.limits.rates,
         broker=broker,
-        webhooks=project.webhooks,
         **await plugin_options(project),
     )
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=options.wait))
@@ -92,9 +91,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
                 host=host,
                 port=int(port),
                 broker=broker,
-                settings=project.http,
-                limits=project.limits.runs,
-                webhooks=project.webhooks,
+                **served(project),
             )
             await stack.enter_async_context(serving)
         await run_worker(

@@ -27,16 +27,17 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
+from perdure.client.limits import limited
 from perdure.contract import names
 from perdure.contract.budget import Budget
 from perdure.contract.effect import EffectEntry, OwedEffects
-from perdure.contract.limits import RunLimits, seconds_of
+from perdure.contract.limits import RunLimits
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy
 from perdure.storage.external import sendable
 
-__all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo", "limited"]
+__all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
 
 # A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
@@ -109,15 +110,7 @@ class PerdureClient:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = RunRequest(
-            id=uuid.uuid4().hex,
-            input=input,
-            config=_run_config(config),
-            context=context,
-            checkpoint_id=checkpoint_id,
-            stream=[*stream],
-        )
-        request = limited(request, limits)
+        request = limited(_request(input, config, context, checkpoint_id, stream), limits)
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -346,13 +339,20 @@ def _fair(thread_id: str) -> Priority:
     return Priority(fairness_key=thread_id if len(key) <= 64 else hashlib.sha256(key).hexdigest())
 
 
-def limited(request: RunRequest, limits: RunLimits) -> RunRequest:
-    """The run within the limits of a client (`RunLimits.overridden` has filled in what nobody says)."""
-    return replace(
-        request,
-        budget=limits.budget,
-        expires_in=seconds_of(limits.deadline),
-        approval_timeout=seconds_of(limits.approval_timeout),
+def _request(
+    input: Any,
+    config: Mapping[str, Any] | None,
+    context: Any,
+    checkpoint_id: str | None,
+    stream: Sequence[str],
+) -> RunRequest:
+    return RunRequest(
+        id=uuid.uuid4().hex,
+        input=input,
+        config=_run_config(config),
+        context=context,
+        checkpoint_id=checkpoint_id,
+        stream=[*stream],
     )
 
 

@@ -20,7 +20,7 @@ from perdure.contract.thread import RunRequest
 from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
-from perdure.server.errors import failed
+from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 
 __all__ = ["Started", "run_result", "start", "waiting"]
@@ -56,7 +56,7 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     if body.config.configurable and body.context:
         raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
     if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
-        raise failed(422, f"body.webhook: {problem}")
+        raise invalid("body.webhook", problem)
     assistant = await backend.assistants.get(body.assistant_id)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())

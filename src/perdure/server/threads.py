@@ -32,8 +32,9 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from perdure.client.client import PerdureClient, limited
+from perdure.client.client import PerdureClient
 from perdure.client.handle import RunHandle, thread_status
+from perdure.client.limits import limited
 from perdure.contract import names
 from perdure.contract.limits import RunLimits
 from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord, RunsRequest
