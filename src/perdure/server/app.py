@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from perdure.server import errors
 from perdure.server.backend import Backend
 from perdure.server.cors import Cors
-from perdure.server.routes import assistants, runs, store, system, threads
+from perdure.server.routes import assistants, crons, runs, store, system, threads
 
 __all__ = ["create_app"]
 
@@ -33,7 +33,7 @@ def create_app(backend: Backend, *, cors: Cors | None = None, most_bytes: int = 
     )
     app.state.backend = backend
     errors.install(app)
-    for module in (system, assistants, threads, runs, store):
+    for module in (system, assistants, threads, crons, runs, store):
         app.include_router(module.router)
     app.add_middleware(_BodyLimit, most_bytes=most_bytes)
     (cors or Cors()).install(app)

@@ -17,6 +17,7 @@ from perdure.client.client import PerdureClient
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.server.assistants import Assistants
+from perdure.server.crons import Crons
 from perdure.server.errors import failed
 from perdure.server.threads import ServedThreads
 from perdure.storage.store import WorkerStore
@@ -43,6 +44,7 @@ class Backend:
     def __post_init__(self) -> None:
         self.threads = ServedThreads(self.client)
         self.assistants = Assistants(self.registry, self.stores)
+        self.crons = Crons(self.client)
 
     @property
     def store(self) -> BaseStore:

@@ -23,7 +23,7 @@ from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 
-__all__ = ["Started", "run_result", "start", "waiting"]
+__all__ = ["Started", "check_run", "run_request", "run_result", "start", "waiting"]
 
 _KEEP_ALIVE_SECONDS = 5
 
@@ -53,14 +53,11 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     """
     if thread_id is None and body.command is not None and body.command.resume is not None:
         raise failed(400, "You must provide a thread_id when resuming.")
-    if body.config.configurable and body.context:
-        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
-    if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
-        raise invalid("body.webhook", problem)
+    check_run(backend, body)
     assistant = await backend.assistants.get(body.assistant_id)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = _request(assistant, target, body)
+    request = run_request(assistant, target, body)
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     await backend.threads.start_run(
         target, request, create=create, temporary=stateless and body.on_completion == "delete"
@@ -105,7 +102,16 @@ async def _values(backend: Backend, thread_id: str) -> Any:
     return found[0].values if found else {}
 
 
-def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
+def check_run(backend: Backend, body: RunCreate) -> None:
+    """Raises HTTPException and RequestValidationError for what does not fit together, or is not allowed."""
+    if body.config.configurable and body.context:
+        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
+        raise invalid("body.webhook", problem)
+
+
+def run_request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
+    """The run that a body asks for, under a new id."""
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {

@@ -24,9 +24,6 @@ from temporalio.client import (
 )
 from temporalio.common import (
     RawValue,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -42,6 +39,7 @@ from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, Thr
 from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy, ThreadNotFound
 from perdure.storage.external import sendable
+from perdure.workflows.listing import first_listed
 
 __all__ = ["ServedThreads", "ThreadLine"]
 
@@ -86,7 +84,7 @@ class ServedThreads:
             await self.client.temporal.start_workflow(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
-                **await self._options(thread_id, start),
+                **self._options(thread_id, start),
             )
         except WorkflowAlreadyStartedError:
             return False
@@ -112,7 +110,7 @@ class ServedThreads:
         await self.client.temporal.start_workflow(
             names.THREAD_WORKFLOW,
             self._sendable(start, "the thread's state"),
-            **await self._options(copied, start, status="interrupted" if state.interrupts else "idle"),
+            **self._options(copied, start, status="interrupted" if state.interrupts else "idle"),
         )
 
     async def line(self, thread_id: str) -> ThreadLine:
@@ -201,7 +199,7 @@ class ServedThreads:
             operation = WithStartWorkflowOperation(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
-                **await self._options(thread_id, start),
+                **self._options(thread_id, start),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
             try:
@@ -256,6 +254,10 @@ class ServedThreads:
     async def forget_run(self, thread_id: str, run_id: str) -> None:
         await self._update(thread_id, names.UPDATE_FORGET_RUN, run_id, None)
 
+    async def new(self, metadata: Mapping[str, Any], *, temporary: bool) -> ThreadStart:
+        """What a thread without runs starts with, for whoever starts it elsewhere."""
+        return replace(await self._start("", metadata), temporary=temporary)
+
     # -- Temporal ---------------------------------------------------------------------------------------------------
 
     def _handle(self, thread_id: str) -> WorkflowHandle[Any, Any]:
@@ -272,23 +274,13 @@ class ServedThreads:
             thread_budget=self.client.limits.thread_budget,
         )
 
-    async def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
-        metadata = start.metadata or {}
-        options: dict[str, Any] = {
+    def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
+        return {
             "id": thread_id,
             "task_queue": self.client.task_queue,
             "task_timeout": _TASK_TIMEOUT,
-            "memo": {
-                "graph": start.graph,
-                "keep_open": True,
-                "status": status,
-                "metadata": metadata,
-                "created_at": time.time(),
-            },
+            **first_listed(start, graph=start.graph, status=status, now=time.time()),
         }
-        if start.search:
-            options["search_attributes"] = _attributes(start.graph, status, metadata)
-        return options
 
     def _sendable(self, value: Any, what: str) -> RawValue:
         return sendable(value, what, self.client.temporal.data_converter)
@@ -360,18 +352,6 @@ def _unknown(thread_id: str) -> ThreadNotFound:
 
 def _query(where: list[str]) -> str:
     return " AND ".join([f"WorkflowType = '{names.THREAD_WORKFLOW}'", "ExecutionStatus = 'Running'", *where])
-
-
-def _attributes(graph: str, status: str, metadata: Mapping[str, Any]) -> TypedSearchAttributes:
-    terms = names.metadata_terms(metadata)
-    pairs: list[SearchAttributePair[Any]] = [
-        SearchAttributePair(SearchAttributeKey.for_keyword(names.SEARCH_GRAPH), graph),
-        SearchAttributePair(SearchAttributeKey.for_keyword(names.SEARCH_STATUS), status),
-        SearchAttributePair(SearchAttributeKey.for_int(names.SEARCH_PENDING), 0),
-    ]
-    if terms:
-        pairs.append(SearchAttributePair(SearchAttributeKey.for_keyword_list(names.SEARCH_METADATA), terms))
-    return TypedSearchAttributes(pairs)
 
 
 async def _line(execution: WorkflowExecution) -> ThreadLine:

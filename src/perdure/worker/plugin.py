@@ -59,6 +59,7 @@ from perdure.streams.broker import Broker
 from perdure.streams.wire import to_json
 from perdure.worker.sandbox import ThreadSandbox
 from perdure.worker.slots import lend_slots
+from perdure.workflows.crons import CronWorkflow
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
@@ -165,7 +166,7 @@ class PerdurePlugin(SimplePlugin):
             "perdure",
             data_converter=self._data_converter,
             workflow_runner=self._workflow_runner,
-            workflows=[ThreadWorkflow, WebhookWorkflow] if hosted else None,
+            workflows=[ThreadWorkflow, WebhookWorkflow, CronWorkflow] if hosted else None,
             activities=_activities(nodes, index, WebhookActivities(webhooks)) if hosted else None,
             interceptors=[_GraphExterns(self.registry, inputs, notices, broker)],
         )

@@ -189,6 +189,11 @@ class ThreadWorkflow:
             raise ThreadBusy(f"thread {workflow.info().workflow_id!r} ends with the run that it has")
         self._turns.check_start(request)
 
+    @workflow.signal(name=names.SIGNAL_START_RUN)
+    def start_run_if_possible(self, request: RunRequest) -> None:
+        if self._start.keep_open:
+            self._turns.start_if_possible(request)
+
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
     def cancel_run(self, compensate: bool = True) -> bool:
         return self._turns.cancel_current(compensate=compensate)

@@ -29,7 +29,7 @@ from temporalio.common import RawValue
 
 from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
 from perdure.contract.thread import CarryOver, RunRequest
-from perdure.errors import ApprovalExpired, RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.errors import ApprovalExpired, InterruptUnknown, RunCancelled, ThreadBusy, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
@@ -100,6 +100,15 @@ class Turns:
                 self._supersede(request.multitask_strategy)
             self.book.enqueue(dated(request), workflow.time())
         return request.id
+
+    def start_if_possible(self, request: RunRequest) -> None:
+        """For who does not wait for an answer: a cron."""
+        try:
+            self.check_start(request)
+        except (ThreadBusy, InterruptUnknown) as error:
+            workflow.logger.warning("run %s is not started: %s", request.id, error)
+        else:
+            self.start(request)
 
     def _answers_now(self, request: RunRequest) -> bool:
         """Whether a run answers what the one that is driven waits for (a larger budget, say): that one goes on with it, and

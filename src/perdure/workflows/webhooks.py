@@ -32,7 +32,7 @@ _ATTEMPT = timedelta(seconds=40)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 
 
-@workflow.defn(name=names.WEBHOOK_WORKFLOW)
+@workflow.defn(name=names.WEBHOOK_WORKFLOW, failure_exception_types=[Exception])
 class WebhookWorkflow:
     """One call. What it holds stays encoded: nothing of it is looked at here."""
 
