@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from perdure.errors import ThreadNotFound
 from perdure.server.access_rules import Rule
@@ -21,6 +21,7 @@ from perdure.server.filters import Filter, matches
 
 __all__ = ["Asked", "authorise", "authorise_run", "check_thread"]
 
+_Run = TypeVar("_Run", bound=RunCreate)
 _NAMESPACES = {"search": "namespace_prefix", "list_namespaces": "prefix"}
 
 
@@ -46,15 +47,19 @@ async def authorise(backend: Backend, caller: Caller, rule: Rule, asked: Asked) 
     value = _value(rule, asked)
     filters = await caller.allow(rule.resource, rule.action, value)
     if rule.body and rule.shape != "cancel_many":
-        asked.body = {key: _text(item) for key, item in value.items() if key not in rule.ids}
+        # A null may say something; metadata that nobody gave does not.
+        nulls = {key: None for key, item in asked.body.items() if item is None}
+        if not value.get("metadata") and "metadata" not in asked.body:
+            value.pop("metadata", None)
+        asked.body = nulls | {key: _text(item) for key, item in value.items() if key not in rule.ids}
     if filters and rule.owned:
         await _check_owned(backend, rule, asked, filters)
     return caller.filtered(filters)
 
 
 async def authorise_run(
-    backend: Backend, caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: RunCreate
-) -> RunCreate:
+    backend: Backend, caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: _Run
+) -> _Run:
     """What is to run, as the handler of `threads.create_run` left it.
 
     Raises:
@@ -93,7 +98,7 @@ async def authorise_run(
         key: kwargs[key]
         for key in ("input", "command", "config", "context", "interrupt_before", "interrupt_after")
     }
-    return RunCreate.model_validate({**body.model_dump(exclude_unset=True), **changed})
+    return type(body).model_validate({**body.model_dump(exclude_unset=True), **changed})
 
 
 def _value(rule: Rule, asked: Asked) -> dict[str, Any]:
