@@ -252,8 +252,11 @@ class Turns:
     def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
         if error is not None:
             self._tell("error", error, run_id)
-        asked = [{"id": item.id, "value": item.value} for item in self._interrupts.waiting]
-        self._tell("end", {"status": status, "interrupts": asked if status == "success" else []}, run_id)
+        asked = self._interrupts.waiting if status == "success" else []
+        for item in asked:
+            self._tell("input", {"interrupt_id": item.id, "payload": item.value}, run_id)
+        ended = {"status": status, "asks": bool(asked), "graph": self._states.name, "error": error}
+        self._tell("end", ended, run_id)
 
     def _tell(self, event: str, data: dict[str, Any], run_id: str) -> None:
         """Of runs of the HTTP server."""
