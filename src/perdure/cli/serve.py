@@ -14,6 +14,7 @@ from perdure.cli.connection import find_project
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
 from perdure.cli.settings import OK, Settings
+from perdure.cli.telemetry import telemetry
 from perdure.cli.worker import connect_waiting, store_of
 from perdure.cli.worker_log import log_to_stderr
 from perdure.graph.project import load_project
@@ -33,15 +34,18 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with http_server(
-        client,
-        plugin,
-        task_queue=settings.task_queue,
-        host=host,
-        port=port,
-        broker=broker,
-        settings=project.http,
-    ) as url:
+    async with (
+        telemetry(),
+        http_server(
+            client,
+            plugin,
+            task_queue=settings.task_queue,
+            host=host,
+            port=port,
+            broker=broker,
+            project=project,
+        ) as url,
+    ):
         stderr().print(
             f"✓ serving {', '.join(sorted(project.graphs))} at {url}", markup=False, soft_wrap=True
         )

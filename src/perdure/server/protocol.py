@@ -13,7 +13,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from perdure.contract.run import RunsRequest
-from perdure.errors import InterruptUnknown, PerdureError
+from perdure.contract.thread import ThreadState
+from perdure.errors import InterruptUnknown, PerdureError, ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.bodies import RunCreate
 from perdure.server.runs import start
@@ -59,7 +60,8 @@ async def obey(backend: Backend, thread_id: str, request: CommandRequest) -> dic
         told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return _error(request, "invalid_argument", told)
     except HTTPException as error:
-        return _error(request, "invalid_argument", str(error.detail))
+        code = "permission_denied" if error.status_code in (401, 403) else "invalid_argument"
+        return _error(request, code, str(error.detail))
     except (PerdureError, WorkflowUpdateFailedError) as error:
         return _error(request, *_problem(error))
     # Clients ask for events after this one: the run's own are all later, whatever they have seen.
@@ -92,10 +94,12 @@ async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> st
 async def _respond(backend: Backend, thread_id: str, params: dict[str, Any]) -> str:
     given = params.get("responses")
     responses = [_Response.model_validate(r) for r in (given if isinstance(given, list) else [params])]
-    runs = await backend.threads.runs(thread_id, RunsRequest(limit=1))
-    if not runs:
-        raise _Refused("no_such_interrupt", "nothing has run on this thread")
-    state = await backend.threads.state(thread_id)
+    try:
+        runs = await backend.threads.runs(thread_id, RunsRequest(limit=1))
+        state = await backend.threads.state(thread_id)
+    except ThreadNotFound:
+        # The same answer as for a thread that asks nothing: it may be another's.
+        runs, state = [], ThreadState("", "idle")
     waiting = {item.id for item in state.interrupts}
     for response in responses:
         if response.interrupt_id not in waiting:
@@ -103,7 +107,7 @@ async def _respond(backend: Backend, thread_id: str, params: dict[str, Any]) -> 
     command = {"resume": {r.interrupt_id: r.response for r in responses}}
     command |= {name: params[name] for name in ("update", "goto") if params.get(name) is not None}
     rest = {name: params[name] for name in ("config", "metadata") if params.get(name) is not None}
-    assistant = runs[0].assistant_id or state.graph
+    assistant = (runs[0].assistant_id if runs else "") or state.graph
     body = RunCreate.model_validate({"assistant_id": assistant, "command": command, **rest})
     return (await start(backend, thread_id, body, stream=_STREAM)).run_id
 

@@ -172,10 +172,11 @@ class Turns:
         try:
             self.ends.keep(request.id, await self._driving)
             self._over(request, "success")
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             await self._compensation.run()
             if self._cancel is None:
                 raise  # the thread itself is being cancelled
+            self._driver.trace.note("cancelled", error)
             self._driver.calls.effects.clear()
             self._interrupts.clear()
             self._roll_back(request, self._cancel)
