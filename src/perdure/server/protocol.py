@@ -77,9 +77,6 @@ async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> st
     if not params.get("assistant_id"):
         raise _Refused("invalid_argument", "run.start requires an assistant_id.")
     taken = {name: params[name] for name in _TAKEN if params.get(name) is not None}
-    configurable = (taken.get("config") or {}).get("configurable") or {}
-    if "checkpoint_id" in configurable:
-        taken["checkpoint_id"] = configurable["checkpoint_id"]
     body = RunCreate.model_validate(
         {
             "if_not_exists": "create",
@@ -88,6 +85,9 @@ async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> st
             "input": params.get("input"),
         }
     )
+    fork = body.config.configurable.get("checkpoint_id")
+    if isinstance(fork, str):
+        body = body.model_copy(update={"checkpoint_id": fork})
     return (await start(backend, thread_id, body, stream=_STREAM)).run_id
 
 
