@@ -1,6 +1,6 @@
-"""LangChain's private pieces that make protocol events of message chunks, in this one file. Either side.
+"""LangChain's private pieces that tell what models do, as events, in this one file. Either side.
 
-`tests/test_compat.py` compares what they make with LangChain's own conversion of a whole stream.
+`tests/activities/test_speech.py` compares what they make of chunks with LangChain's own conversion of a whole stream.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ from langchain_core.language_models._compat_bridge import (
     _to_content_delta as content_delta,  # pyright: ignore[reportPrivateUsage]
 )
 from langchain_core.language_models._compat_bridge import message_to_events
+from langchain_core.tracers.event_stream import (
+    _AstreamEventsCallbackHandler as EventsHandler,  # pyright: ignore[reportPrivateUsage]
+)
 
 __all__ = [
+    "EventsHandler",
     "accumulate",
     "block_finish",
     "blocks_of",

@@ -10,12 +10,14 @@ before it said; the messages of each attempt have ids of their own.
 | `custom`         | `custom`: what the node gives to its stream writer                                           |
 | `speech`         | `speech`: messages as LangChain's agent protocol tells them                                  |
 | `tools`          | `tools`: calls of tools, likewise                                                            |
+| `events`         | `events`: as LangChain's `astream_events` tells them                                         |
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -25,6 +27,7 @@ from langchain_core.runnables.config import merge_configs
 from temporalio import activity
 
 from perdure._compat import CONFIG_KEY_CHECKPOINT_NS, NS_SEP, StreamMessagesHandler, StreamToolCallHandler
+from perdure.activities.node_events import NodeEvents
 from perdure.activities.speech import Speech
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.streams.broker import Broker
@@ -41,6 +44,7 @@ class Telling:
         self._broker = broker if call.stream else None
         self._whole: dict[str, BaseMessage] = {}
         self._handler: StreamMessagesHandler | None = None
+        self._events: NodeEvents | None = None
         self._speech = Speech() if "speech" in call.stream else None
         if self._broker is not None and {"messages", "messages-tuple", "speech"} & set(call.stream):
             self._handler = StreamMessagesHandler(self._message, "subgraphs" in call.stream)
@@ -48,11 +52,17 @@ class Telling:
                 told = {"node": call.path[-1], "step": call.step, "attempt": attempt}
                 self._publish("messages/retry", (), told)
 
-    def attached(self, config: RunnableConfig) -> RunnableConfig:
+    def attached(self, config: RunnableConfig, given: NodeInput) -> RunnableConfig:
         """The config with what listens to models in it."""
         handlers: list[BaseCallbackHandler] = [self._handler] if self._handler else []
         if self._broker is not None and "tools" in self._call.stream:
             handlers.append(StreamToolCallHandler(self._tool, "subgraphs" in self._call.stream))
+        if self._broker is not None and "events" in self._call.stream:
+            self._events = NodeEvents(
+                partial(self._publish, "events", ()), run=self._call.run, node=self._call.path[-1]
+            )
+            self._events.begin(given.value, config.get("metadata", {}))
+            handlers.append(self._events)
         return merge_configs(config, {"callbacks": handlers}) if handlers else config
 
     def writer(self, given: NodeInput) -> Callable[[Any], None] | None:
@@ -66,6 +76,8 @@ class Telling:
         """Messages that the node returns without a model having said them."""
         metadata: dict[str, Any] = given.config.get("metadata", {})
         self._finish_speech()
+        if self._events is not None:
+            self._events.end(given.value, output)
         if self._handler is None or output is None or "langgraph_checkpoint_ns" not in metadata:
             return
         # As LangGraph's own run of the node would report its start and end.
