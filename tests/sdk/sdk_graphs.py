@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, NotRequired
 
-from langchain_core.messages import AIMessage
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
@@ -191,8 +194,30 @@ def _calling() -> Any:
     return builder.compile()
 
 
+def _talking() -> Any:
+    """Says eight words with time between them."""
+
+    async def talk(state: Chat, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await _Slowly().ainvoke(state["messages"], config)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("talk", talk)
+    builder.add_edge(START, "talk")
+    return builder.compile()
+
+
+class _Slowly(GenericFakeChatModel):
+    messages: Any = ()
+
+    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for number, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight"]):
+            yield ChatGenerationChunk(message=AIMessageChunk(word if number == 0 else f" {word}"))
+            await asyncio.sleep(0.2)
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "talking": _talking(),
         "whoami": _whoami(),
         "flaky": _flaky(),
         "chat": _chat(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -56,13 +56,15 @@ class serving:
 
 
 class Stack:
-    """`url` is the HTTP server's."""
+    """`url` is the HTTP server's, `address` Temporal's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, served: Mapping[str, Any] | None = None) -> None:
         self._folder = folder
+        self._graphs = served or graphs()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self.url = ""
+        self.address = ""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stack")
 
     def __enter__(self) -> Stack:
@@ -91,7 +93,7 @@ class Stack:
         broker = MemoryBroker()
         self.broker = broker
         plugin = PerdurePlugin(
-            graphs(), payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
+            self._graphs, payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
         )
         server = await enter(
             DevServer(
@@ -103,6 +105,7 @@ class Stack:
                 search_attributes=names.SEARCH_ATTRIBUTES,
             )
         )
+        self.address = server.address
         client = await connect_temporal(server.address, plugins=[plugin])
         await enter(Worker(client, task_queue="sdk", graceful_shutdown_timeout=timedelta(0)))
         self.backend = Backend(PerdureClient(client, task_queue="sdk"), plugin.registry, plugin.store, broker)

@@ -21,6 +21,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from langgraph.store.base import InvalidNamespaceError
 from starlette.exceptions import HTTPException
 from temporalio.client import RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -39,7 +40,7 @@ from perdure.errors import (
     ThreadNotFound,
 )
 
-__all__ = ["answered", "failed", "install", "not_found"]
+__all__ = ["answered", "failed", "install", "invalid", "not_found"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ _UNAVAILABLE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCS
 
 def failed(status: int, detail: str) -> HTTPException:
     return HTTPException(status, detail)
+
+
+def invalid(field: str, message: str) -> RequestValidationError:
+    """422, for what the body's schema cannot tell."""
+    return RequestValidationError([{"loc": tuple(field.split(".")), "msg": message, "type": "value_error"}])
 
 
 def not_found(what: str, name: str) -> HTTPException:
@@ -117,6 +123,10 @@ def _refused(request: Request, error: Any) -> JSONResponse:
     return _ours(request, (kind or PerdureError)(str(cause)))
 
 
+def _no_namespace(_: Request, error: Any) -> JSONResponse:
+    return _answer(422, f"namespace: {error}")
+
+
 def _rpc(_: Request, error: Any) -> JSONResponse:
     if error.status == RPCStatusCode.NOT_FOUND:
         return _answer(404, "not found")
@@ -141,6 +151,7 @@ _HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
     RequestValidationError: _invalid,
     PerdureError: _ours,
     WorkflowUpdateFailedError: _refused,
+    InvalidNamespaceError: _no_namespace,
     RPCError: _rpc,
     RPCTimeoutOrCancelledError: _no_answer,
     Exception: _unexpected,

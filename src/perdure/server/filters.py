@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from perdure.contract import names
+from perdure.server.errors import failed
 
 __all__ = ["Filter", "check_filter", "matches", "quoted", "visibility"]
 
@@ -83,5 +84,7 @@ def _term(key: str, value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text in Temporal's list filters."""
+    """A text in Temporal's list filters. Raises HTTPException 422 for one with a NUL, which Temporal does not take."""
+    if "\0" in text:
+        raise failed(422, f"{text!r}: a text to search for has no NUL")
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

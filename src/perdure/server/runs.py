@@ -21,11 +21,11 @@ from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
 from perdure.server.access import authorise_run
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
-from perdure.server.errors import failed
+from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 from perdure.telemetry.propagation import starting
 
-__all__ = ["Started", "run_result", "start", "waiting"]
+__all__ = ["Started", "check_run", "run_request", "run_result", "start", "waiting"]
 
 _KEEP_ALIVE_SECONDS = 5
 
@@ -60,13 +60,12 @@ async def start(
     """
     if thread_id is None and body.command is not None and body.command.resume is not None:
         raise failed(400, "You must provide a thread_id when resuming.")
-    if body.config.configurable and body.context:
-        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    check_run(backend, body)
     assistant = await backend.assistants.get(body.assistant_id)
     body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = _request(assistant, target, body, backend.caller.configurable())
+    request = run_request(assistant, target, body, backend.caller.configurable())
     if stream is not None:
         request = replace(request, stream=stream, subgraphs=True)
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
@@ -115,9 +114,18 @@ async def _values(backend: Backend, thread_id: str) -> Any:
     return found[0].values if found else {}
 
 
-def _request(
+def check_run(backend: Backend, body: RunCreate) -> None:
+    """Raises HTTPException and RequestValidationError for what does not fit together, or is not allowed."""
+    if body.config.configurable and body.context:
+        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
+        raise invalid("body.webhook", problem)
+
+
+def run_request(
     assistant: Mapping[str, Any], thread_id: str, body: RunCreate, told: Mapping[str, Any]
 ) -> RunRequest:
+    """The run that a body asks for, under a new id. `told` is what its nodes are told of who asks."""
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {
@@ -127,18 +135,19 @@ def _request(
         "assistant_id": assistant["assistant_id"],
     }
     metadata = {**assistant["metadata"], **body.metadata}
+    # Each stands for the other where that one is not given, as graphs read the one or the other.
+    context = {**(assistant.get("context") or {}), **(body.context or body.config.configurable)} or None
     config = {
         **known,
         **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.configurable,
+            **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
             **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
-    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
         input=body.input if body.command is None or body.command.is_empty else _command(body.command),
@@ -154,6 +163,7 @@ def _request(
         metadata={**metadata, "graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]},
         stream=list(dict.fromkeys(body.stream_mode)),
         subgraphs=body.stream_subgraphs,
+        webhook=body.webhook,
         wait_until=time.time() + body.after_seconds if body.after_seconds else None,
     )
 

@@ -72,16 +72,22 @@ async def delete_assistant(server: Server, assistant_id: str) -> None:
 async def get_graph(server: Server, assistant_id: str, xray: bool | int = False) -> Response:
     graph = await _graph(server, assistant_id)
     try:
-        return answer((await graph.aget_graph(xray=xray)).to_json())
+        drawn = (await graph.aget_graph(xray=xray)).to_json()
     except NotImplementedError:
         raise failed(422, "The graph does not support visualization") from None
+    for node in drawn["nodes"]:
+        # Where the node's class is defined, which LangGraph's server does not tell.
+        if isinstance(node.get("data"), dict):
+            node["data"].pop("id", None)
+    return answer(drawn)
 
 
 @router.get("/assistants/{assistant_id}/schemas")
 async def get_schemas(server: Server, assistant_id: str) -> Response:
     assistant = await server.assistants.get(assistant_id)
-    graph = server.registry.graph(assistant["graph_id"])
-    return answer({"graph_id": assistant["graph_id"], **schemas(graph)})
+    name = assistant["graph_id"]
+    graph = server.registry.graph(name).copy({"name": name})
+    return answer({"graph_id": name, **schemas(graph)})
 
 
 @router.get("/assistants/{assistant_id}/subgraphs")

@@ -128,6 +128,8 @@ async def join_stream(
 ) -> Response:
     await server.threads.run(thread_id, run_id)
     started = Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect)
+    # Clients ask like this for all that there was.
+    last_event_id = None if last_event_id == "-1" else last_event_id
     body = events(server, started, after=last_event_id, modes=modes_of(stream_mode or []), joined=True)
     return Streamed(body, media_type="text/event-stream", headers=started.headers("stream"))
 

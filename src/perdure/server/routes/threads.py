@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Annotated, Any
 
@@ -48,9 +47,11 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
     if graph:
         server.registry.graph(graph)
     made = await server.threads.create(thread_id, body.metadata, graph=graph)
-    if not made and body.if_exists == "raise":
+    if made is not None:
+        return answer(thread_shape(made))
+    if body.if_exists == "raise":
         raise failed(409, f"Thread with ID {thread_id} already exists")
-    if not made and not matches((await server.threads.line(thread_id)).metadata, server.caller.filters):
+    if not matches((await server.threads.line(thread_id)).metadata, server.caller.filters):
         raise failed(409, f"Thread with ID {thread_id} already exists")
     return answer(await _thread(server, thread_id))
 
@@ -124,8 +125,9 @@ async def delete_thread(server: Server, thread_id: str) -> None:
 async def copy_thread(server: Server, thread_id: str) -> Response:
     copied = str(uuid.uuid4())
     await server.caller.allow("threads", "create", {"thread_id": copied, "metadata": {}})
-    await server.threads.copy(thread_id, copied)
-    return answer(await _thread(server, copied))
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    made = await server.threads.copy(thread_id, copied)
+    return answer(thread_shape(made, snapshots[0] if snapshots else None))
 
 
 @router.get("/threads/{thread_id}/state")
@@ -189,15 +191,18 @@ async def _delete(server: Backend, thread_id: str) -> None:
 async def _thread(
     server: Backend, thread_id: str, *, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    line, snapshots, state = await asyncio.gather(
-        server.threads.line(thread_id),
-        server.threads.history(thread_id, HistoryRequest(limit=1)),
-        server.threads.state(thread_id),
-    )
+    line = await server.threads.line(thread_id)
+    # One after the other: of several questions to a workflow that no worker holds, all but one wait for a second.
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    state = await server.threads.state(thread_id)
     shape = thread_shape(line, snapshots[0] if snapshots else None)
     # What the workflow says is newer than what lists show.
     known = state.metadata if state.metadata is not None else shape["metadata"]
     shape["metadata"] = {**known, **(metadata or {})}
+    told = {item["id"] for items in shape["interrupts"].values() for item in items}
+    for item in state.interrupts:
+        if item.id not in told:  # not the graph's: a larger budget, say
+            shape["interrupts"].setdefault(item.node, []).append({"id": item.id, "value": item.value})
     shape["status"] = {"running": "busy", "interrupted": "interrupted"}.get(
         state.status, "error" if state.error and snapshots else "idle"
     )
@@ -212,7 +217,7 @@ async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> di
         return state_shape(thread_id, found[0])
     if request.checkpoint_id:
         raise not_found("Checkpoint", request.checkpoint_id)
-    return empty_state(thread_id)
+    return empty_state()
 
 
 async def _history(server: Backend, thread_id: str, request: HistoryRequest) -> list[dict[str, Any]]:
