@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
@@ -176,6 +177,23 @@ def _whoami() -> Any:
     return builder.compile()
 
 
+def _calling() -> Any:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    def call(state: Chat) -> dict[str, Any]:
+        calls: Any = [{"name": "add", "args": {"a": 1, "b": 2}, "id": "call"}]
+        return {"messages": [AIMessage("", tool_calls=calls)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("call", call)
+    builder.add_node("tools", ToolNode([add]))
+    builder.add_edge(START, "call")
+    builder.add_edge("call", "tools")
+    return builder.compile()
+
+
 def _talking() -> Any:
     """Says eight words with time between them."""
 
@@ -210,4 +228,5 @@ def graphs() -> dict[str, Any]:
         "failing": _failing(),
         "outer": _outer(),
         "told": _told(),
+        "calling": _calling(),
     }

@@ -59,9 +59,9 @@ _ROUTES: Mapping[str, Rule] = {
     "GET /threads/{thread_id}/stream": _threads("read"),
     "POST /threads/{thread_id}/stream/events": _threads("read"),
     "WEBSOCKET /threads/{thread_id}/stream/events": _threads("read"),
-    "POST /threads/{thread_id}/commands": _threads("read"),
     # Runs are asked for where they start: there alone it is known what runs, and there are several ways in.
     "POST /threads/{thread_id}/runs": _WITHIN,
+    "POST /threads/{thread_id}/commands": _WITHIN,
     "POST /threads/{thread_id}/runs/wait": _WITHIN,
     "POST /threads/{thread_id}/runs/stream": _WITHIN,
     "POST /runs": _WITHIN,

@@ -25,6 +25,7 @@ from perdure.server.bodies import (
 from perdure.server.errors import failed, not_found
 from perdure.server.filters import matches, quoted, visibility
 from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
+from perdure.server.thread_stream import tell_state
 from perdure.server.threads import ThreadLine
 
 __all__ = ["router"]
@@ -153,6 +154,8 @@ async def update_state(server: Server, thread_id: str, body: StateWrite) -> Resp
     made = await server.threads.update_state(
         thread_id, StateUpdate(body.values, as_node=body.as_node, checkpoint_id=at)
     )
+    if server.broker is not None:
+        tell_state(server.broker, thread_id, await _state(server, thread_id, HistoryRequest(limit=1)))
     place = checkpoint(thread_id, made, "")
     return answer({"checkpoint": place, "configurable": place, "checkpoint_id": made})
 
