@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from perdure.contract.limits import RunLimits
     from perdure.graph.project import Project
+    from perdure.graph.project_ttl import ThreadTtl
     from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
@@ -46,7 +47,12 @@ def free_port(host: str, port: int) -> int:
 
 def served(project: Project) -> dict[str, Any]:
     """What a project says of its HTTP server, as options of `http_server`."""
-    return {"settings": project.http, "limits": project.limits.runs, "webhooks": project.webhooks}
+    return {
+        "settings": project.http,
+        "limits": project.limits.runs,
+        "webhooks": project.webhooks,
+        "ttl": project.ttl,
+    }
 
 
 @asynccontextmanager
@@ -61,6 +67,7 @@ async def http_server(
     settings: Any = None,
     limits: RunLimits | None = None,
     webhooks: WebhookPolicy | None = None,
+    ttl: ThreadTtl | None = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
@@ -68,6 +75,7 @@ async def http_server(
         settings: the `http` section of `langgraph.json`.
         limits: of the runs that it starts.
         webhooks: which URLs runs may name.
+        ttl: how long threads stay that nobody uses.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none.
@@ -94,7 +102,7 @@ async def http_server(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
     runs = PerdureClient(client, task_queue=task_queue, limits=limits)
-    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks or WebhookPolicy())
+    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks or WebhookPolicy(), ttl)
     app = create_app(backend, cors=cors_of(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)

@@ -14,6 +14,7 @@ from langgraph.store.base import BaseStore
 from starlette.types import Send
 
 from perdure.client.client import PerdureClient
+from perdure.graph.project_ttl import ThreadTtl
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.server.assistants import Assistants
@@ -39,10 +40,11 @@ class Backend:
     stores: WorkerStore
     broker: Broker | None = None
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
+    ttl: ThreadTtl | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def __post_init__(self) -> None:
-        self.threads = ServedThreads(self.client)
+        self.threads = ServedThreads(self.client, ttl=self.ttl)
         self.assistants = Assistants(self.registry, self.stores)
         self.crons = Crons(self.client)
 

@@ -38,16 +38,18 @@ from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy, ThreadNotFound
+from perdure.graph.project_ttl import ThreadTtl
 from perdure.storage.external import sendable
 from perdure.workflows.listing import first_listed
 
-__all__ = ["ServedThreads", "ThreadLine"]
+__all__ = ["ServedThreads", "ThreadLine", "quoted"]
 
 _TASK_TIMEOUT = timedelta(seconds=5)
 _ANSWER_IN = timedelta(seconds=60)
 _TRIES = 20
 _PAUSE_SECONDS = 0.05
 _WAIT_SECONDS = 0.5
+_NOTHING: Any = object()
 _CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 
@@ -66,20 +68,29 @@ class ThreadLine:
 
 
 class ServedThreads:
-    """`keep_checkpoints` is how many checkpoints a new thread keeps; `carry_every` as for `PerdureClient.start`."""
+    """`keep_checkpoints` is how many checkpoints a new thread keeps; `carry_every` as for `PerdureClient.start`;
+    `ttl` how long threads stay that say nothing of it."""
 
     def __init__(
-        self, client: PerdureClient, *, keep_checkpoints: int = 100, carry_every: int = DEFAULT_CARRY
+        self,
+        client: PerdureClient,
+        *,
+        keep_checkpoints: int = 100,
+        carry_every: int = DEFAULT_CARRY,
+        ttl: ThreadTtl | None = None,
     ) -> None:
         self.client = client
         self._keep = keep_checkpoints
         self._carry = carry_every
+        self._ttl = ttl
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    async def create(self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = "") -> bool:
+    async def create(
+        self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = "", ttl: ThreadTtl | None = None
+    ) -> bool:
         """Whether it was made; else it was there already."""
-        start = await self._start(graph, metadata)
+        start = await self._start(graph, metadata, ttl)
         try:
             await self.client.temporal.start_workflow(
                 names.THREAD_WORKFLOW,
@@ -137,6 +148,10 @@ class ServedThreads:
         return await self._update(
             thread_id, names.UPDATE_STATE, self._sendable(update, "the update of the state"), str
         )
+
+    async def prune(self, thread_id: str) -> None:
+        """Forget all checkpoints but the latest. Refused while it runs."""
+        await self._update(thread_id, names.UPDATE_PRUNE, _NOTHING, None)
 
     async def merge_metadata(self, thread_id: str, changes: Mapping[str, Any]) -> None:
         await self._update(thread_id, names.UPDATE_METADATA, dict(changes), None)
@@ -263,7 +278,10 @@ class ServedThreads:
     def _handle(self, thread_id: str) -> WorkflowHandle[Any, Any]:
         return self.client.temporal.get_workflow_handle(thread_id)
 
-    async def _start(self, graph: str, metadata: Mapping[str, Any]) -> ThreadStart:
+    async def _start(
+        self, graph: str, metadata: Mapping[str, Any], ttl: ThreadTtl | None = None
+    ) -> ThreadStart:
+        ttl = ttl or self._ttl
         return ThreadStart(
             graph=graph,
             keep_open=True,
@@ -272,6 +290,8 @@ class ServedThreads:
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
             thread_budget=self.client.limits.thread_budget,
+            ttl_seconds=ttl.ttl * 60 if ttl else None,
+            ttl_strategy=ttl.strategy if ttl else "delete",
         )
 
     def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
@@ -304,11 +324,12 @@ class ServedThreads:
 
     async def _update(self, thread_id: str, update: str, argument: Any, answer: Any, **options: Any) -> Any:
         """Also where the thread continues as new meanwhile."""
+        args = [] if argument is _NOTHING else [argument]
         for attempt in range(_TRIES):
             await asyncio.sleep(_PAUSE_SECONDS * attempt)
             try:
                 return await self._handle(thread_id).execute_update(
-                    update, argument, result_type=answer, rpc_timeout=_ANSWER_IN, **options
+                    update, args=args, result_type=answer, rpc_timeout=_ANSWER_IN, **options
                 )
             except WorkflowUpdateFailedError as error:
                 if not _moving_on(error):
@@ -344,6 +365,11 @@ def _moving_on(error: WorkflowUpdateFailedError | RPCError) -> bool:
             return True
         return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
     return isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED
+
+
+def quoted(text: str) -> str:
+    """In Temporal's filter language."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _unknown(thread_id: str) -> ThreadNotFound:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from perdure._compat import Pregel
+from perdure.contract import names
 from perdure.server.backend import Server, answer
 from perdure.server.bodies import (
     AssistantCreate,
@@ -19,6 +20,7 @@ from perdure.server.bodies import (
 from perdure.server.errors import failed
 from perdure.server.schemas import schemas
 from perdure.server.shapes import selected
+from perdure.server.threads import quoted
 
 __all__ = ["router"]
 
@@ -56,8 +58,13 @@ async def update_assistant(server: Server, assistant_id: str, body: AssistantPat
 
 
 @router.delete("/assistants/{assistant_id}", status_code=204)
-async def delete_assistant(server: Server, assistant_id: str) -> None:
+async def delete_assistant(server: Server, assistant_id: str, delete_threads: bool = False) -> None:
     await server.assistants.delete(assistant_id)
+    if delete_threads:
+        async for line in server.threads.search(
+            [f"{names.SEARCH_METADATA} = {quoted(f'assistant_id={assistant_id}')}"]
+        ):
+            await server.threads.delete(line.thread_id)
 
 
 @router.get("/assistants/{assistant_id}/graph")
