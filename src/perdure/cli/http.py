@@ -7,21 +7,18 @@ import importlib.util
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perdure.errors import ConfigError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from perdure.contract.limits import RunLimits
     from perdure.graph.project import Project
-    from perdure.graph.project_ttl import ThreadTtl
-    from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
 
-__all__ = ["INSTALL_HINT", "free_port", "http_server", "installed", "served"]
+__all__ = ["INSTALL_HINT", "free_port", "http_server", "installed"]
 
 INSTALL_HINT = "pip install 'perdure[server]'"
 _NEIGHBOURS = 100
@@ -45,16 +42,6 @@ def free_port(host: str, port: int) -> int:
     )
 
 
-def served(project: Project) -> dict[str, Any]:
-    """What a project says of its HTTP server, as options of `http_server`."""
-    return {
-        "settings": project.http,
-        "limits": project.limits.runs,
-        "webhooks": project.webhooks,
-        "ttl": project.ttl,
-    }
-
-
 @asynccontextmanager
 async def http_server(
     client: Client,
@@ -64,50 +51,51 @@ async def http_server(
     host: str,
     port: int,
     broker: Broker | None,
-    settings: Any = None,
-    limits: RunLimits | None = None,
-    webhooks: WebhookPolicy | None = None,
-    ttl: ThreadTtl | None = None,
+    project: Project,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
-        settings: the `http` section of `langgraph.json`.
-        limits: of the runs that it starts.
-        webhooks: which URLs runs may name.
-        ttl: how long threads stay that nobody uses.
+        project: what it says of its server, `http`, `auth`, `webhooks`, `checkpointer.ttl` and the limits of runs.
 
     Raises:
-        ConfigError: when the extra is not installed, the port is taken, or a setting is none.
+        ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
+            names does not load.
     """
     if not installed():
         raise ConfigError(f"the HTTP server needs more packages: {INSTALL_HINT}")
     import uvicorn
 
     from perdure.client import PerdureClient
-    from perdure.graph.webhook_policy import WebhookPolicy
     from perdure.server.app import create_app
     from perdure.server.backend import Backend
-    from perdure.server.cors import cors_of
+    from perdure.server.custom import load_access
+    from perdure.server.http_settings import http_settings
 
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Generator[None]:
             yield  # they are the process's business
 
+    runs = PerdureClient(client, task_queue=task_queue, limits=project.limits.runs)
+    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks=project.webhooks, ttl=project.ttl)
+    settings = http_settings(project.http)
+    authenticator, custom = await load_access(project, settings)
+    app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)
     try:
         listening = _listening(host, port)
     except OSError as error:
         raise ConfigError(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
-    runs = PerdureClient(client, task_queue=task_queue, limits=limits)
-    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks or WebhookPolicy(), ttl)
-    app = create_app(backend, cors=cors_of(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)
     async with plugin.store.opened():
         task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        if task.done():
+            raise ConfigError("the HTTP server did not start: the lifespan of http.app failed (see above)")
         try:
             yield f"http://{host}:{port}"
         finally:

@@ -58,6 +58,7 @@ class Project:
     limits: ProjectLimits = field(default_factory=ProjectLimits)
     http: Any = None
     settings: Any = None
+    auth: Any = None
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     ttl: ThreadTtl | None = None
 
@@ -142,6 +143,7 @@ def load_project(path: Path | None = None) -> Project:
         http=data.get("http"),
         settings=data.get("perdure"),
         ttl=thread_ttl(data.get("checkpointer"), str(file)),
+        auth=data.get("auth"),
         webhooks=webhook_policy(data.get("webhooks"), data.get("http")),
     )
 

@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.types import Command, Send
@@ -18,10 +18,12 @@ from langgraph.types import Command, Send
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
+from perdure.server.access import authorise_run
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
+from perdure.telemetry.propagation import starting
 
 __all__ = ["Started", "check_run", "command_of", "run_request", "run_result", "start", "waiting"]
 
@@ -55,13 +57,16 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
         raise failed(400, "You must provide a thread_id when resuming.")
     check_run(backend, body)
     assistant = await backend.assistants.get(body.assistant_id)
+    body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = run_request(assistant, target, body)
+    request = run_request(assistant, target, body, backend.caller.configurable())
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
-    await backend.threads.start_run(
-        target, request, create=create, temporary=stateless and body.on_completion == "delete"
-    )
+    temporary = stateless and body.on_completion == "delete"
+    with starting(request.graph, target) as trace:
+        await backend.threads.start_run(
+            target, replace(request, trace=trace), create=create, temporary=temporary
+        )
     return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
@@ -110,8 +115,10 @@ def check_run(backend: Backend, body: RunCreate) -> None:
         raise invalid("body.webhook", problem)
 
 
-def run_request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
-    """The run that a body asks for, under a new id."""
+def run_request(
+    assistant: Mapping[str, Any], thread_id: str, body: RunCreate, told: Mapping[str, Any]
+) -> RunRequest:
+    """The run that a body asks for, under a new id. `told` is what its nodes are told of who asks."""
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {
@@ -121,17 +128,19 @@ def run_request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -
         "assistant_id": assistant["assistant_id"],
     }
     metadata = {**assistant["metadata"], **body.metadata}
+    # Each stands for the other where that one is not given, as graphs read the one or the other.
+    context = {**(assistant.get("context") or {}), **(body.context or body.config.configurable)} or None
     config = {
         **known,
         **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.configurable,
+            **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
+            **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
-    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
         input=body.input if body.command is None or body.command.is_empty else command_of(body.command),

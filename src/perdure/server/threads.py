@@ -20,15 +20,15 @@ from temporalio.client import (
     WorkflowExecution,
     WorkflowHandle,
     WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
 )
 from temporalio.common import (
     RawValue,
     WorkflowIDConflictPolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from perdure.client.again import sent
 from perdure.client.client import PerdureClient
 from perdure.client.handle import RunHandle, thread_status
 from perdure.client.limits import limited
@@ -42,15 +42,11 @@ from perdure.graph.project_ttl import ThreadTtl
 from perdure.storage.external import sendable
 from perdure.workflows.listing import first_listed
 
-__all__ = ["ServedThreads", "ThreadLine", "quoted"]
+__all__ = ["ServedThreads", "ThreadLine"]
 
 _TASK_TIMEOUT = timedelta(seconds=5)
 _ANSWER_IN = timedelta(seconds=60)
-_TRIES = 20
-_PAUSE_SECONDS = 0.05
-_WAIT_SECONDS = 0.5
 _NOTHING: Any = object()
-_CONTINUED = "AcceptedUpdateCompletedWorkflow"
 
 
 @dataclass(frozen=True)
@@ -88,21 +84,22 @@ class ServedThreads:
 
     async def create(
         self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = "", ttl: ThreadTtl | None = None
-    ) -> bool:
-        """Whether it was made; else it was there already."""
+    ) -> ThreadLine | None:
+        """What was made; `None` where it was there already. Nobody is asked what it is like: a workflow that has just been
+        started takes a second to answer."""
         start = await self._start(graph, metadata, ttl)
+        options = self._options(thread_id, start)
         try:
             await self.client.temporal.start_workflow(
-                names.THREAD_WORKFLOW,
-                self._sendable(start, "the thread's metadata"),
-                **self._options(thread_id, start),
+                names.THREAD_WORKFLOW, self._sendable(start, "the thread's metadata"), **options
             )
         except WorkflowAlreadyStartedError:
-            return False
-        return True
+            return None
+        return _started(options)
 
-    async def copy(self, thread_id: str, copied: str) -> None:
-        """A new thread with the state and the questions of another; none of its runs, and nothing used of its budget."""
+    async def copy(self, thread_id: str, copied: str) -> ThreadLine:
+        """A new thread with the state and the questions of another; none of its runs, and nothing used of its budget. What
+        was made, as `create`."""
         line = await self.line(thread_id)
         state = await self.state(thread_id)
         source = await self._ask(thread_id, names.QUERY_RESTART, None, ThreadStart)
@@ -118,11 +115,12 @@ class ServedThreads:
             root="",
         )
         start = replace(start, carry=carry)
+        status = "interrupted" if state.interrupts else "idle"
+        options = self._options(copied, start, status=status)
         await self.client.temporal.start_workflow(
-            names.THREAD_WORKFLOW,
-            self._sendable(start, "the thread's state"),
-            **self._options(copied, start, status="interrupted" if state.interrupts else "idle"),
+            names.THREAD_WORKFLOW, self._sendable(start, "the thread's state"), **options
         )
+        return _started(options)
 
     async def line(self, thread_id: str) -> ThreadLine:
         """Raises ThreadNotFound for a thread that is not there, or closed."""
@@ -204,44 +202,32 @@ class ServedThreads:
             ThreadNotFound: when there is no such thread. WorkflowUpdateFailedError: when it refuses the run.
         """
         request = limited(request, self.client.limits.overridden(RunLimits()))
-        sent = self._sendable(request, f"the input of graph {request.graph!r}")
+        sent_request = self._sendable(request, f"the input of graph {request.graph!r}")
         if create is None:
-            await self._update(thread_id, names.UPDATE_START_RUN, sent, str, id=request.id)
+            await self._update(thread_id, names.UPDATE_START_RUN, sent_request, str, id=request.id)
             return
         start = replace(await self._start("", create), temporary=temporary)
-        for attempt in range(_TRIES):
-            await asyncio.sleep(_PAUSE_SECONDS * attempt)
+
+        async def send() -> None:
             operation = WithStartWorkflowOperation(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
                 **self._options(thread_id, start),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
-            try:
-                await self.client.temporal.execute_update_with_start_workflow(
-                    names.UPDATE_START_RUN,
-                    sent,
-                    start_workflow_operation=operation,
-                    id=request.id,
-                    rpc_timeout=_ANSWER_IN,
-                )
-            except (WorkflowUpdateFailedError, RPCError) as error:
-                if not _moving_on(error):
-                    raise
-            else:
-                return
-        raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
+            await self.client.temporal.execute_update_with_start_workflow(
+                names.UPDATE_START_RUN,
+                sent_request,
+                start_workflow_operation=operation,
+                id=request.id,
+                rpc_timeout=_ANSWER_IN,
+            )
+
+        await sent(send, thread_id)
 
     async def result(self, thread_id: str, run_id: str) -> Any:
         """Wait for a run's end. Raises as `RunHandle.result`."""
-        while True:
-            try:
-                return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
-            except RPCError as error:
-                if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
-                    raise
-            # Ten may wait for one thread at a time; this one is the eleventh.
-            await asyncio.sleep(_WAIT_SECONDS)
+        return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
 
     async def runs(self, thread_id: str, request: RunsRequest) -> list[RunRecord]:
         return (await self._ask(thread_id, names.QUERY_RUNS, request, RunPage)).runs
@@ -325,22 +311,20 @@ class ServedThreads:
     async def _update(self, thread_id: str, update: str, argument: Any, answer: Any, **options: Any) -> Any:
         """Also where the thread continues as new meanwhile."""
         args = [] if argument is _NOTHING else [argument]
-        for attempt in range(_TRIES):
-            await asyncio.sleep(_PAUSE_SECONDS * attempt)
-            try:
-                return await self._handle(thread_id).execute_update(
-                    update, args=args, result_type=answer, rpc_timeout=_ANSWER_IN, **options
-                )
-            except WorkflowUpdateFailedError as error:
-                if not _moving_on(error):
-                    raise
-            except RPCError as error:
-                if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
-                    if (await self.line(thread_id)).status == "closed":
-                        raise _unknown(thread_id) from error
-                elif not _moving_on(error):
-                    raise
-        raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
+
+        async def passes(error: RPCError) -> bool:
+            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                return False
+            if (await self.line(thread_id)).status == "closed":
+                raise _unknown(thread_id) from error
+            return True
+
+        async def send() -> Any:
+            return await self._handle(thread_id).execute_update(
+                update, args=args, result_type=answer, rpc_timeout=_ANSWER_IN, **options
+            )
+
+        return await sent(send, thread_id, again=passes)
 
     async def _lines(self, query: str, limit: int | None) -> AsyncIterator[ThreadLine]:
         async for execution in self.client.temporal.list_workflows(query, limit=limit):
@@ -358,26 +342,18 @@ class ServedThreads:
                 await asyncio.sleep(0.05)
 
 
-def _moving_on(error: WorkflowUpdateFailedError | RPCError) -> bool:
-    """Whether an update may be sent again: it met a thread that was just continuing as new, or had ten others to work off."""
-    if isinstance(error, RPCError):
-        if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
-            return True
-        return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
-    return isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED
-
-
-def quoted(text: str) -> str:
-    """In Temporal's filter language."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _unknown(thread_id: str) -> ThreadNotFound:
     return ThreadNotFound(f"Thread with ID {thread_id} not found")
 
 
 def _query(where: list[str]) -> str:
     return " AND ".join([f"WorkflowType = '{names.THREAD_WORKFLOW}'", "ExecutionStatus = 'Running'", *where])
+
+
+def _started(options: Mapping[str, Any]) -> ThreadLine:
+    memo: Mapping[str, Any] = options["memo"]
+    created: float = memo["created_at"]
+    return ThreadLine(options["id"], memo["graph"], memo["status"], dict(memo["metadata"]), created, created)
 
 
 async def _line(execution: WorkflowExecution) -> ThreadLine:

@@ -18,9 +18,9 @@ from perdure.server.bodies import (
     VersionSearch,
 )
 from perdure.server.errors import failed
+from perdure.server.filters import matches, quoted
 from perdure.server.schemas import schemas
 from perdure.server.shapes import selected
-from perdure.server.threads import quoted
 
 __all__ = ["router"]
 
@@ -29,12 +29,19 @@ router = APIRouter(tags=["assistants"])
 
 @router.post("/assistants")
 async def create_assistant(server: Server, body: AssistantCreate) -> Response:
-    return answer(await server.assistants.create(body.model_dump() | {"config": body.config.given()}))
+    # Whoever may not see it is not given the one that there is.
+    if_exists = body.if_exists
+    if server.caller.filters and body.assistant_id and if_exists == "do_nothing":
+        known = await server.assistants.find(body.assistant_id)
+        if known is not None and not matches(known["metadata"], server.caller.filters):
+            if_exists = "raise"
+    given = body.model_dump() | {"config": body.config.given(), "if_exists": if_exists}
+    return answer(await server.assistants.create(given))
 
 
 @router.post("/assistants/search")
 async def search_assistants(server: Server, body: AssistantSearch) -> Response:
-    found = await server.assistants.search(body.model_dump())
+    found = await _search(server, body)
     page = found[body.offset : body.offset + body.limit]
     end = body.offset + len(page)
     more = {"X-Pagination-Next": str(end)} if end < len(found) else None
@@ -43,7 +50,7 @@ async def search_assistants(server: Server, body: AssistantSearch) -> Response:
 
 @router.post("/assistants/count")
 async def count_assistants(server: Server, body: AssistantSearch) -> Response:
-    return answer(len(await server.assistants.search(body.model_dump())))
+    return answer(len(await _search(server, body)))
 
 
 @router.get("/assistants/{assistant_id}")
@@ -64,23 +71,33 @@ async def delete_assistant(server: Server, assistant_id: str, delete_threads: bo
         async for line in server.threads.search(
             [f"{names.SEARCH_METADATA} = {quoted(f'assistant_id={assistant_id}')}"]
         ):
-            await server.threads.delete(line.thread_id)
+            own = await server.caller.allow(
+                "threads", "delete", {"thread_id": line.thread_id, "metadata": {}}
+            )
+            if matches(line.metadata, own):
+                await server.threads.delete(line.thread_id)
 
 
 @router.get("/assistants/{assistant_id}/graph")
 async def get_graph(server: Server, assistant_id: str, xray: bool | int = False) -> Response:
     graph = await _graph(server, assistant_id)
     try:
-        return answer((await graph.aget_graph(xray=xray)).to_json())
+        drawn = (await graph.aget_graph(xray=xray)).to_json()
     except NotImplementedError:
         raise failed(422, "The graph does not support visualization") from None
+    for node in drawn["nodes"]:
+        # Where the node's class is defined, which LangGraph's server does not tell.
+        if isinstance(node.get("data"), dict):
+            node["data"].pop("id", None)
+    return answer(drawn)
 
 
 @router.get("/assistants/{assistant_id}/schemas")
 async def get_schemas(server: Server, assistant_id: str) -> Response:
     assistant = await server.assistants.get(assistant_id)
-    graph = server.registry.graph(assistant["graph_id"])
-    return answer({"graph_id": assistant["graph_id"], **schemas(graph)})
+    name = assistant["graph_id"]
+    graph = server.registry.graph(name).copy({"name": name})
+    return answer({"graph_id": name, **schemas(graph)})
 
 
 @router.get("/assistants/{assistant_id}/subgraphs")
@@ -96,12 +113,18 @@ async def get_subgraph(server: Server, assistant_id: str, namespace: str, recurs
 @router.post("/assistants/{assistant_id}/versions")
 async def get_versions(server: Server, assistant_id: str, body: VersionSearch) -> Response:
     found = await server.assistants.versions(assistant_id, body.metadata)
+    found = [version for version in found if matches(version["metadata"], server.caller.filters)]
     return answer(found[body.offset : body.offset + body.limit])
 
 
 @router.post("/assistants/{assistant_id}/latest")
 async def set_latest(server: Server, assistant_id: str, body: AssistantLatest) -> Response:
     return answer(await server.assistants.set_latest(assistant_id, body.version))
+
+
+async def _search(server: Server, body: AssistantSearch) -> list[dict[str, Any]]:
+    found = await server.assistants.search(body.model_dump())
+    return [assistant for assistant in found if matches(assistant["metadata"], server.caller.filters)]
 
 
 async def _graph(server: Server, assistant_id: str) -> Pregel[Any, Any, Any, Any]:

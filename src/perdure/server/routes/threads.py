@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from contextlib import suppress
 from typing import Annotated, Any
@@ -31,9 +30,10 @@ from perdure.server.bodies import (
 )
 from perdure.server.errors import failed, invalid, not_found
 from perdure.server.extraction import extracted
+from perdure.server.filters import matches, quoted, visibility
 from perdure.server.runs import command_of
 from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
-from perdure.server.threads import ThreadLine, quoted
+from perdure.server.threads import ThreadLine
 from perdure.streams.wire import to_json
 
 __all__ = ["router"]
@@ -56,20 +56,26 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
         raise invalid("body.supersteps", "name the graph that they are of: metadata.graph_id")
     ttl = ThreadTtl(body.ttl.ttl, body.ttl.strategy) if body.ttl else None
     made = await server.threads.create(thread_id, body.metadata, graph=graph, ttl=ttl)
-    if not made and body.if_exists == "raise":
-        raise failed(409, f"Thread with ID {thread_id} already exists")
-    if made and body.supersteps:
+    if made is not None and not body.supersteps:
+        return answer(thread_shape(made))
+    if made is not None:
         try:
             await server.threads.update_state(thread_id, _bulk(body.supersteps))
         except Exception:
             await server.threads.delete(thread_id)
             raise
+    elif body.if_exists == "raise" or not matches(
+        (await server.threads.line(thread_id)).metadata, server.caller.filters
+    ):
+        raise failed(409, f"Thread with ID {thread_id} already exists")
     return answer(await _thread(server, thread_id))
 
 
 @router.post("/threads/search")
 async def search_threads(server: Server, body: ThreadSearch) -> Response:
     where, rest = _filters(body)
+    own = server.caller.filters
+    where += visibility(own)
     if body.ids is not None:
         if not body.ids:
             return answer([])
@@ -77,9 +83,9 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
     sorted_here = body.sort_by not in (None, "created_at") or body.sort_order == "asc"
     wanted = body.offset + body.limit
     lines: list[ThreadLine] = []
-    limit = _MOST_LOOKED_AT if sorted_here or rest else wanted
+    limit = _MOST_LOOKED_AT if sorted_here or rest or own else wanted
     async for line in server.threads.search(where, limit=limit):
-        if _fits(line, rest):
+        if _fits(line, rest) and matches(line.metadata, own):
             lines.append(line)
         if len(lines) >= wanted and not sorted_here:
             break
@@ -90,7 +96,7 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
     more = {"X-Pagination-Next": str(wanted)} if len(lines) >= wanted and page else None
     shapes = [selected(thread_shape(line), body.select) for line in page]
     if body.extract:
-        found = await asyncio.gather(*[_extracted(server, line, body.extract) for line in page])
+        found = [await _extracted(server, line, body.extract) for line in page]
         shapes = [{**shape, "extracted": values} for shape, values in zip(shapes, found, strict=True)]
     return answer(shapes, headers=more)
 
@@ -98,19 +104,24 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
 @router.post("/threads/count")
 async def count_threads(server: Server, body: ThreadCount) -> Response:
     where, rest = _filters(body)
-    if not rest:
+    own = server.caller.filters
+    if not rest and not own:
         return answer(await server.threads.count(where))
-    found = server.threads.search(where, limit=_MOST_LOOKED_AT)
-    return answer(sum([_fits(line, rest) async for line in found]))
+    found = server.threads.search([*where, *visibility(own)], limit=_MOST_LOOKED_AT)
+    return answer(sum([_fits(line, rest) and matches(line.metadata, own) async for line in found]))
 
 
 @router.post("/threads/prune")
 async def prune_threads(server: Server, body: ThreadPrune) -> Response:
+    if len(await server.own_threads(body.thread_ids)) < len(body.thread_ids):
+        raise failed(404, "not all of these threads were found")
     pruned = 0
-    act = server.threads.delete if body.strategy == "delete" else server.threads.prune
     for thread_id in body.thread_ids:
         with suppress(ThreadNotFound):
-            await act(thread_id)
+            if body.strategy == "delete":
+                await _delete(server, thread_id)
+            else:
+                await server.threads.prune(thread_id)
             pruned += 1
     return answer({"pruned_count": pruned})
 
@@ -132,14 +143,16 @@ async def patch_thread(
 
 @router.delete("/threads/{thread_id}", status_code=204)
 async def delete_thread(server: Server, thread_id: str) -> None:
-    await server.threads.delete(thread_id)
+    await _delete(server, thread_id)
 
 
 @router.post("/threads/{thread_id}/copy")
 async def copy_thread(server: Server, thread_id: str) -> Response:
     copied = str(uuid.uuid4())
-    await server.threads.copy(thread_id, copied)
-    return answer(await _thread(server, copied))
+    await server.caller.allow("threads", "create", {"thread_id": copied, "metadata": {}})
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    made = await server.threads.copy(thread_id, copied)
+    return answer(thread_shape(made, snapshots[0] if snapshots else None))
 
 
 @router.get("/threads/{thread_id}/state")
@@ -203,14 +216,19 @@ async def search_history(server: Server, thread_id: str, body: StateSearch) -> R
     return answer([selected(s, body.select) for s in await _history(server, thread_id, request)])
 
 
+async def _delete(server: Backend, thread_id: str) -> None:
+    await server.threads.delete(thread_id)
+    if server.broker is not None:
+        await server.broker.forget(thread_id)
+
+
 async def _thread(
     server: Backend, thread_id: str, *, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    line, snapshots, state = await asyncio.gather(
-        server.threads.line(thread_id),
-        server.threads.history(thread_id, HistoryRequest(limit=1)),
-        server.threads.state(thread_id),
-    )
+    line = await server.threads.line(thread_id)
+    # One after the other: of several questions to a workflow that no worker holds, all but one wait for a second.
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    state = await server.threads.state(thread_id)
     shape = thread_shape(line, snapshots[0] if snapshots else None)
     # What the workflow says is newer than what lists show.
     known = state.metadata if state.metadata is not None else shape["metadata"]
@@ -252,7 +270,7 @@ async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> di
         return state_shape(thread_id, found[0])
     if request.checkpoint_id:
         raise not_found("Checkpoint", request.checkpoint_id)
-    return empty_state(thread_id)
+    return empty_state()
 
 
 async def _history(server: Backend, thread_id: str, request: HistoryRequest) -> list[dict[str, Any]]:
