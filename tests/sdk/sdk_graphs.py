@@ -126,6 +126,13 @@ def _outer() -> Any:
     return builder.compile()
 
 
+def _asking_inside() -> Any:
+    builder = StateGraph(Notes)
+    builder.add_node("inner", _asking())
+    builder.add_edge(START, "inner")
+    return builder.compile()
+
+
 def _told() -> Any:
     def say(state: Chat) -> dict[str, Any]:
         return {"messages": [AIMessage("said without a model", id="said")]}
@@ -223,6 +230,7 @@ def graphs() -> dict[str, Any]:
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "asking_inside": _asking_inside(),
         "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),

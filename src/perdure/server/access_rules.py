@@ -52,6 +52,7 @@ _ROUTES: Mapping[str, Rule] = {
     "POST /threads/{thread_id}/copy": _threads("read"),
     "GET /threads/{thread_id}/state": _threads("read"),
     "POST /threads/{thread_id}/state": _threads("update"),
+    "POST /threads/{thread_id}/state/bulk": _threads("update"),
     "POST /threads/{thread_id}/state/checkpoint": _threads("read"),
     "GET /threads/{thread_id}/state/{checkpoint_id}": _threads("read"),
     "GET /threads/{thread_id}/history": _threads("read"),

@@ -43,6 +43,7 @@ from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.activities.threads import ThreadActivities
 from perdure.activities.webhooks import WebhookActivities
 from perdure.contract.limits import RateLimit
 from perdure.contract.policy import ModelOutput
@@ -266,6 +267,7 @@ def _activities(
         effects.run_effect,
         effects.run_undo,
         webhooks.send_webhook,
+        ThreadActivities().delete_thread,
     ]
 
 
