@@ -74,6 +74,8 @@ _ROUTES: Mapping[str, Rule] = {
     "DELETE /mcp": _WITHIN,
     "POST /a2a/{assistant_id}": _WITHIN,
     "GET /.well-known/agent-card.json": _WITHIN,
+    "GET /a2a/{assistant_id}/.well-known/agent-card.json": _WITHIN,
+    "GET /a2a/{assistant_id}/.well-known/agent.json": _WITHIN,
     "POST /v1/chat/completions": _WITHIN,
     "GET /v1/models": _WITHIN,
     "GET /v1/models/{model_id}": _WITHIN,
