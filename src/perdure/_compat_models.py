@@ -49,6 +49,11 @@ class ModelCall:
         ]
         return re.sub(r" at 0x[0-9a-f]+", "", f"{model}\n{dumps(messages)}")
 
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What LangChain tells tracers of the model: `ls_provider`, `ls_model_name`, `ls_temperature`, ..."""
+        return self.model._get_ls_params(stop=self.stop, **self.options)  # pyright: ignore[reportPrivateUsage]
+
     def retell(self, result: ChatResult, manager: Any) -> None:
         """Let whoever listens to the call's tokens have an answer that is known already."""
         model: Any = self.model

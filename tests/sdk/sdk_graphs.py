@@ -77,6 +77,16 @@ def _asking() -> Any:
     return builder.compile()
 
 
+def _counsel() -> Any:
+    def ask(state: Chat) -> dict[str, Any]:
+        return {"messages": [("ai", f"told {interrupt('what now?')}")]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    return builder.compile()
+
+
 def _slow() -> Any:
     async def begin(state: Notes) -> dict[str, Any]:
         return {"log": ["begun"]}
@@ -143,6 +153,29 @@ def _flaky() -> Any:
     return builder.compile()
 
 
+def _whoami() -> Any:
+    def tell(state: Notes, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        told = config["configurable"]
+        user = told.get("langgraph_auth_user")
+        seen = runtime.server_info.user if runtime.server_info else None
+        return {
+            "log": [
+                user["identity"] if user else None,
+                seen.identity if seen else None,
+                told.get("langgraph_auth_user_id"),
+                told.get("langgraph_auth_permissions"),
+                user.team if user and "team" in user else None,
+                told.get("x-tenant"),
+                told.get("authorization"),
+            ]
+        }
+
+    builder = StateGraph(Notes)
+    builder.add_node("tell", tell)
+    builder.add_edge(START, "tell")
+    return builder.compile()
+
+
 def _talking() -> Any:
     """Says eight words with time between them."""
 
@@ -184,10 +217,12 @@ def graphs() -> dict[str, Any]:
     return {
         "counting": _counting(),
         "talking": _talking(),
+        "whoami": _whoami(),
         "flaky": _flaky(),
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),
         "outer": _outer(),

@@ -24,6 +24,7 @@ from perdure._compat_models import ModelCall, as_chunk
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter, model_name
 from perdure.activities.rate_limits import RateLimits
+from perdure.telemetry.attempts import ModelSpan, model_span
 
 __all__ = ["ModelCalls", "unjournaled"]
 
@@ -50,7 +51,9 @@ class ModelCalls:
             return known
         self._meanwhile(self._turn(call))
         self._begin(call)
-        result = make()
+        with (span := _span(call)).around():
+            result = make()
+            span.answered(result)
         self._meanwhile(self._ended(call, key, self._answered(call, key, result)))
         return result
 
@@ -63,7 +66,9 @@ class ModelCalls:
             return known
         await self._turn(call)
         self._begin(call)
-        result = await make()
+        with (span := _span(call)).around():
+            result = await make()
+            span.answered(result)
         await self._ended(call, key, self._answered(call, key, result))
         return result
 
@@ -77,7 +82,8 @@ class ModelCalls:
         self._meanwhile(self._turn(call))
         self._begin(call)
         chunks: list[AIMessageChunk] = []
-        for chunk in make():
+        span = _span(call)
+        for chunk in span.stream(make(), lambda: _whole(chunks)):
             chunks.append(chunk)
             yield chunk
         self._meanwhile(self._ended(call, key, self._answered(call, key, _whole(chunks))))
@@ -95,7 +101,8 @@ class ModelCalls:
         await self._turn(call)
         self._begin(call)
         chunks: list[AIMessageChunk] = []
-        async for chunk in make():
+        span = _span(call)
+        async for chunk in span.astream(make(), lambda: _whole(chunks)):
             chunks.append(chunk)
             yield chunk
         await self._ended(call, key, self._answered(call, key, _whole(chunks)))
@@ -133,6 +140,11 @@ class ModelCalls:
         working = asyncio.run_coroutine_threadsafe(work, self._loop)
         if here is not self._loop:
             working.result()
+
+
+def _span(call: ModelCall) -> ModelSpan:
+    # Of a model that asks others, those have the spans.
+    return ModelSpan.none() if _passes_on(call) else model_span(call, model_name(call.model))
 
 
 def _passes_on(call: ModelCall) -> bool:

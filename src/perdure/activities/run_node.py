@@ -66,6 +66,7 @@ from perdure.graph.registry import GraphRegistry
 from perdure.storage.external import sendable
 from perdure.storage.store import WorkerStore
 from perdure.streams.broker import Broker
+from perdure.telemetry.attempts import tool_spans
 
 __all__ = ["Body", "NodeActivities"]
 
@@ -161,8 +162,8 @@ class NodeActivities:
                 nested = partial(_nested, scope, router)
                 heartbeats.memory = nested
                 outputs = ModelOutputs.of(body.node, self.settings.model_output)
-                handlers = [outputs, meter.tool_calls, *([effects.tool_calls] if self._effects else [])]
-                scope.listen(handlers)
+                told = [effects.tool_calls] if self._effects else []
+                scope.listen([outputs, meter.tool_calls, *tool_spans(), *told])
                 with self._inputs.held(call, fetched):
                     outcome = await _attempt(_runnable(call, body, given, router), scope, nested)
                 meter.check()

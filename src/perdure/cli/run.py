@@ -16,6 +16,7 @@ from perdure.cli.connection import find_project, open_client, pollers
 from perdure.cli.console import print_data, stderr
 from perdure.cli.progress import Progress, Watch
 from perdure.cli.settings import OK, WAITING, Settings
+from perdure.cli.telemetry import telemetry
 from perdure.client import PerdureClient, RunHandle
 from perdure.contract.thread import PendingInterrupt
 from perdure.errors import ConfigError, InputInvalid, InterruptUnknown, PerdureError
@@ -48,6 +49,11 @@ class RunOptions:
 async def run(settings: Settings, options: RunOptions) -> int:
     """Start a run and follow it to its end."""
     project = find_project(settings)
+    async with telemetry():
+        return await _run(settings, options, project)
+
+
+async def _run(settings: Settings, options: RunOptions, project: Project | None) -> int:
     given = json_of("the input", input_text(options.input))
     config = json_of("--config-json", options.config) if options.config else {}
     if not isinstance(config, dict):

@@ -17,6 +17,7 @@ from perdure.cli.connection import find_project, open_temporal, server_directory
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
 from perdure.cli.settings import OK, Reconcile, Settings
+from perdure.cli.telemetry import telemetry
 from perdure.cli.worker_log import log_to_stderr
 from perdure.client.client import PerdureClient
 from perdure.client.reconciler import Reconciler
@@ -25,7 +26,7 @@ from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.graph.project_settings import plugin_options
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
-from perdure.streams import MemoryBroker
+from perdure.streams import MemoryBroker, configured_broker
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
@@ -52,7 +53,12 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
     project = find_project(settings) or load_project(settings.config)
     if missing := missing_prices(project.limits.runs):
         raise ConfigError(f"{missing}: pip install 'perdure[prices]'")
-    broker = MemoryBroker() if options.http else None
+    async with telemetry():
+        return await _work(settings, options, project)
+
+
+async def _work(settings: Settings, options: WorkerOptions, project: Project) -> int:
+    broker = configured_broker() or (MemoryBroker() if options.http else None)
     plugin = PerdurePlugin(
         await project.aload(),
         store=await store_of(project),
@@ -91,7 +97,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
                 host=host,
                 port=int(port),
                 broker=broker,
-                settings=project.http,
+                project=project,
             )
             await stack.enter_async_context(serving)
         await run_worker(

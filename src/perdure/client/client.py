@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from opentelemetry.trace import TracerProvider
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import (
     Client,
@@ -35,6 +36,7 @@ from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy
 from perdure.storage.external import sendable
+from perdure.telemetry.propagation import starting
 
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
@@ -56,11 +58,18 @@ class ThreadInfo:
 
 
 class PerdureClient:
-    """Made by `perdure.connect()`. `temporal` is Temporal's own client; `limits` are those of runs that name none."""
+    """Made by `perdure.connect()`. `temporal` is Temporal's own client; `limits` are those of runs that name none;
+    `tracer_provider` records their start (default: OpenTelemetry's global one)."""
 
     def __init__(
-        self, client: Client, *, task_queue: str = names.DEFAULT_TASK_QUEUE, limits: RunLimits | None = None
+        self,
+        client: Client,
+        *,
+        task_queue: str = names.DEFAULT_TASK_QUEUE,
+        limits: RunLimits | None = None,
+        tracer_provider: TracerProvider | None = None,
     ) -> None:
+        self._tracer_provider = tracer_provider
         self.temporal = client
         self.limits = limits or RunLimits()
         self.task_queue = task_queue
@@ -121,11 +130,8 @@ class PerdureClient:
         )
         if keep_open and thread_id and checkpoint_id:
             await warn_of_effects(self.temporal.get_workflow_handle(thread_id), checkpoint_id)
-        if keep_open:
-            return await self._start_on_open_thread(workflow_id, start, request)
-        sendable = self._sendable(replace(start, run=request), graph)
-        handle = await self._start_thread(workflow_id, sendable, graph, keep_open=False)
-        return RunHandle(handle, run_id=request.id, keep_open=False)
+        with starting(graph, workflow_id, self._tracer_provider) as trace:
+            return await self._start_run(workflow_id, start, replace(request, trace=trace))
 
     async def run(self, graph: str, input: Any, **options: Any) -> Any:
         """`start`, then wait for the result."""
@@ -285,6 +291,13 @@ class PerdureClient:
 
     def _handle(self, thread_id: str) -> RunHandle:
         return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
+
+    async def _start_run(self, workflow_id: str, start: ThreadStart, request: RunRequest) -> RunHandle:
+        if start.keep_open:
+            return await self._start_on_open_thread(workflow_id, start, request)
+        sendable = self._sendable(replace(start, run=request), start.graph)
+        handle = await self._start_thread(workflow_id, sendable, start.graph, keep_open=False)
+        return RunHandle(handle, run_id=request.id, keep_open=False)
 
     async def _start_thread(
         self, thread_id: str, start: RawValue, graph: str, *, keep_open: bool

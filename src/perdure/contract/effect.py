@@ -114,7 +114,8 @@ class PlaceBook:
 
 @dataclass(frozen=True)
 class UndoCall:
-    """The activity's input: undo that effect. `result` is what it returned, `None` where that is not known."""
+    """The activity's input: undo that effect. `result` is what it returned, `None` where that is not known. `trace` is as
+    a node call's."""
 
     effect: str
     name: str
@@ -122,3 +123,4 @@ class UndoCall:
     args: list[Any] = field(default_factory=list[Any])
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     result: Any = None
+    trace: str = ""

@@ -23,7 +23,8 @@ class NodeCall:
     """Names one call of one node of one graph. `path` leads through subgraphs: ["agent", "model"]. `left` is what it may use.
     `answers` are those that its models gave before it asked a person something, or was stopped for want of budget. `stream`
     are the modes of `run` that the attempt is to publish, and "subgraphs" if those of subgraphs are wanted too. `attempts` is
-    how many may fail, where Temporal is told of more (0: as many as Temporal knows)."""
+    how many may fail, where Temporal is told of more (0: as many as Temporal knows). `trace` is the W3C `traceparent` of the
+    call's span, empty where nothing is traced."""
 
     graph: str
     path: list[str]
@@ -36,6 +37,7 @@ class NodeCall:
     run: str = ""
     stream: list[str] = field(default_factory=list[str])
     attempts: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True)

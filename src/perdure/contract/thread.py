@@ -12,6 +12,7 @@ from typing import Any, Literal
 from perdure.contract.budget import Budget, BudgetBook
 from perdure.contract.effect import EffectEntry, PlaceBook
 from perdure.contract.run import MultitaskStrategy, RunRecord
+from perdure.contract.trace import TraceContext
 
 __all__ = [
     "DEFAULT_CARRY",
@@ -47,7 +48,7 @@ class RunRequest:
     the epoch, workflow time). `approval_timeout`: seconds after which a question that names no deadline fails the run.
     `graph` is for a thread that was made without one, or that changes it. With `ends_when_interrupted` a run that asks for
     something ends there, as in LangGraph's own server; the answer is the input of another run. `stream` names the stream
-    modes that are published while it runs, those of `subgraphs` too.
+    modes that are published while it runs, those of `subgraphs` too. `trace` is what its spans belong to.
     """
 
     id: str
@@ -69,6 +70,7 @@ class RunRequest:
     stream: list[str] = field(default_factory=list[str])
     subgraphs: bool = False
     wait_until: float | None = None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True)

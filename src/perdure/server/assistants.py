@@ -42,20 +42,21 @@ class Assistants:
     async def get(self, name: str) -> dict[str, Any]:
         """By id, or by the name of its graph. Raises 404."""
         name = default_id(name) if name in set(self._registry) else name
-        found = await self._saved(name)
-        if found is None and name in self._own:
-            found = self._default(name)
+        found = await self.find(name)
         if found is None or found["graph_id"] not in set(self._registry):
             raise not_found("Assistant", name)
         return found
+
+    async def find(self, assistant_id: str) -> dict[str, Any] | None:
+        """By id alone; also of a graph that is gone."""
+        found = await self._saved(assistant_id)
+        return self._default(assistant_id) if found is None and assistant_id in self._own else found
 
     async def create(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises 404 for an unknown graph, 409 where the id is taken."""
         self._check_graph(body["graph_id"])
         assistant_id = body["assistant_id"] or str(uuid.uuid4())
-        known = await self._saved(assistant_id) or (
-            self._default(assistant_id) if assistant_id in self._own else None
-        )
+        known = await self.find(assistant_id)
         if known is not None:
             if body["if_exists"] == "do_nothing":
                 return known

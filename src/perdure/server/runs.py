@@ -10,7 +10,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.types import Command, Send
@@ -18,10 +18,12 @@ from langgraph.types import Command, Send
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
+from perdure.server.access import authorise_run
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed
 from perdure.streams.wire import to_json
+from perdure.telemetry.propagation import starting
 
 __all__ = ["Started", "run_result", "start", "waiting"]
 
@@ -56,13 +58,16 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     if body.config.configurable and body.context:
         raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
     assistant = await backend.assistants.get(body.assistant_id)
+    body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = _request(assistant, target, body)
+    request = _request(assistant, target, body, backend.caller.configurable())
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
-    await backend.threads.start_run(
-        target, request, create=create, temporary=stateless and body.on_completion == "delete"
-    )
+    temporary = stateless and body.on_completion == "delete"
+    with starting(request.graph, target) as trace:
+        await backend.threads.start_run(
+            target, replace(request, trace=trace), create=create, temporary=temporary
+        )
     return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
 
 
@@ -103,7 +108,9 @@ async def _values(backend: Backend, thread_id: str) -> Any:
     return found[0].values if found else {}
 
 
-def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
+def _request(
+    assistant: Mapping[str, Any], thread_id: str, body: RunCreate, told: Mapping[str, Any]
+) -> RunRequest:
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {
@@ -122,6 +129,7 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
             **known.get("configurable", {}),
             **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
+            **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }

@@ -26,6 +26,7 @@ from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.node_calls import NodeCalls
 from perdure.workflows.publishing import Publisher
 from perdure.workflows.states import States
+from perdure.workflows.tracing import RunTrace
 
 __all__ = ["RunDriver"]
 
@@ -48,12 +49,14 @@ class RunDriver:
         self.limits = RecursionLimits(states.saver, _stops(start.carry))
         book = start.carry.budgets if start.carry else None
         self._budgets = Budgets(book, start.thread_budget, interrupts, set_status=set_status)
+        self.trace = RunTrace(lambda: self._budgets.told()["run"])
         self.calls = NodeCalls(
             start.graph,
             start.carry,
             self._budgets,
             limits=self.limits,
             window=states.saver,
+            trace=self.trace,
             on_result=self._after_call,
         )
         self.publisher = Publisher(start.carry.published if start.carry else 0)
@@ -106,8 +109,10 @@ class RunDriver:
                 if not self._interrupts.asking or request.ends_when_interrupted:
                     return result
             self._set_status("interrupted")
+            wait = self.trace.open("wait", nodes=", ".join(item.node for item in self._interrupts.waiting))
             with self._budgets.waiting():
                 answers = await self._answers(request)
+            wait.end()
             step_input = None if answers is None else Command(resume=answers)
 
     async def update_state(self, update: StateUpdate, *, running: bool) -> str:

@@ -34,6 +34,7 @@ from temporalio.exceptions import ActivityError, FailureError
 from perdure.contract import names
 from perdure.contract.effect import EffectEntry, EffectRequest, EffectState, UndoCall, UndoPolicy
 from perdure.errors import EffectConflict, EffectInDoubt, PerdureError
+from perdure.workflows.tracing import RunTrace
 
 __all__ = ["Admission", "Effects"]
 
@@ -66,8 +67,14 @@ class Effects:
     back as one can fork. `window` is of the thread's checkpoints."""
 
     def __init__(
-        self, entries: Iterable[EffectEntry] = (), *, window: Window, past: Iterable[EffectEntry] = ()
+        self,
+        entries: Iterable[EffectEntry] = (),
+        *,
+        window: Window,
+        trace: RunTrace,
+        past: Iterable[EffectEntry] = (),
     ) -> None:
+        self._trace = trace
         self._entries = {entry.key: entry for entry in entries}
         self._window = window
         self._reset = False
@@ -195,7 +202,7 @@ class Effects:
     async def _undo(self, entry: EffectEntry) -> None:
         if entry.undo is None:
             return
-        reason = await _undo(entry, entry.undo)
+        reason = await _undo(entry, entry.undo, self._trace)
         state: EffectState = "undo_failed" if reason else "undone"
         self._entries[entry.key] = replace(entry, state=state, reason=reason)
 
@@ -214,13 +221,14 @@ class Effects:
             count += 1
 
 
-async def _undo(entry: EffectEntry, policy: UndoPolicy) -> str:
+async def _undo(entry: EffectEntry, policy: UndoPolicy, trace: RunTrace) -> str:
     """Why it could not be undone; nothing when it was."""
     result = None if entry.result is None else _output(entry.result)
+    span = trace.open(f"undo {entry.name}", key=entry.key)
     try:
         await workflow.execute_activity(
             names.RUN_UNDO,
-            UndoCall(entry.effect, entry.name, entry.key, entry.args, entry.kwargs, result),
+            UndoCall(entry.effect, entry.name, entry.key, entry.args, entry.kwargs, result, span.context),
             activity_id=f"undo {entry.name}:{entry.key}:{workflow.uuid4().hex[:8]}",
             start_to_close_timeout=timedelta(seconds=policy.timeout),
             heartbeat_timeout=timedelta(seconds=5),
@@ -234,7 +242,9 @@ async def _undo(entry: EffectEntry, policy: UndoPolicy) -> str:
         )
     except ActivityError as error:
         cause = error.cause or error
+        span.end(cause)
         return cause.message if isinstance(cause, FailureError) else str(cause)
+    span.end()
     return ""
 
 

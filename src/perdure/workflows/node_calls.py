@@ -50,6 +50,7 @@ from perdure.workflows.failure import failed_usage, node_failed
 from perdure.workflows.places import Places
 from perdure.workflows.sizes import payload_limit
 from perdure.workflows.task_calls import TaskCalls
+from perdure.workflows.tracing import RunTrace
 
 __all__ = ["EXTERN_DROP_INPUT", "EXTERN_PUT_INPUT", "NodeCalls"]
 
@@ -77,14 +78,16 @@ class NodeCalls:
         *,
         limits: RecursionLimits,
         window: Window,
+        trace: RunTrace,
         on_result: Callable[[], None],
     ) -> None:
         carry = carry or CarryOver()
         self.budgets = budgets
         self.limits = limits
-        self.effects = Effects(carry.effects, window=window, past=carry.past_effects)
+        self.effects = Effects(carry.effects, window=window, past=carry.past_effects, trace=trace)
         self.places = Places(carry.places)
         self.run_id = ""
+        self._trace = trace
         self.count = carry.calls
         # By task namespace: what graphs that a node runs by itself need to go on after an interrupt. Without task ids: what
         # such a graph with a memory of its own remembers.
@@ -99,7 +102,7 @@ class NodeCalls:
         self._stream: list[str] = []
         self._told_run = ""
         self.on_call: Callable[[], None] | None = None
-        self.tasks = TaskCalls(self.effects, budgets, put=self._put_input, drop=self._drop_input)
+        self.tasks = TaskCalls(self.effects, budgets, trace, put=self._put_input, drop=self._drop_input)
 
     def begin(self, request: RunRequest, root: str) -> None:
         """The calls from now on are those of this run; `root` is the run that it goes on with, if it does."""
@@ -126,20 +129,26 @@ class NodeCalls:
         path = NS_SEP.join(proxy.path)
         number = self.places.take(path)
         place = f"{self.run_id}/{path}/{number}"
-        self.tasks.open(call, self._graph, proxy, _step(config), place, build)
+        step = _step(config)
+        span = self._trace.open(f"node {'/'.join(proxy.path)}", node=proxy.path[-1], step=step)
+        self.tasks.open(call, self._graph, proxy, step, place, build, trace=span.context)
         done = False
         try:
             known = self.answers.pop(namespace, [])
-            outcome = await self._within_budget(proxy, call, self._news(input), _step(config), known)
+            outcome = await self._within_budget(
+                proxy, call, self._news(input), step, known, trace=span.context
+            )
             done = not outcome.get("interrupts")
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError) as error:
             # Not when the workflow is evicted (that is neither): its activity goes on and wants its input.
             self._ended(call)
+            span.end(error)
             raise
         finally:
             del self._under_way[call]
             self.places.leave(path, number, done=done)
         self._ended(call)
+        span.end(asked=not done, failures=outcome.get("failures"), outputs=outcome.get("outputs"))
         self._on_result()
         if done and outcome.get("commit"):
             self.effects.commit()
@@ -180,14 +189,21 @@ class NodeCalls:
         self.tasks.close(call)
 
     async def _within_budget(
-        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
+        self,
+        proxy: NodeProxy,
+        call: str,
+        news: dict[str, str],
+        step: int,
+        answers: list[list[str]],
+        *,
+        trace: str,
     ) -> dict[str, Any]:
         """The call's outcome; made again with what its models had answered when a person raises a budget that was too small."""
         while True:
             await self.budgets.check_time()
             raised = self.budgets.raised
             try:
-                outcome = await self._schedule(proxy, call, news, step, answers)
+                outcome = await self._schedule(proxy, call, news, step, answers, trace)
             except BudgetExhausted as exhausted:
                 await self.budgets.over(exhausted, raised)
                 answers = exhausted.answers
@@ -196,7 +212,13 @@ class NodeCalls:
             return outcome
 
     async def _schedule(
-        self, proxy: NodeProxy, call: str, news: dict[str, str], step: int, answers: list[list[str]]
+        self,
+        proxy: NodeProxy,
+        call: str,
+        news: dict[str, str],
+        step: int,
+        answers: list[list[str]],
+        trace: str,
     ) -> dict[str, Any]:
         policy = proxy.policy
         try:
@@ -214,6 +236,7 @@ class NodeCalls:
                     run=self._told_run if self._stream else "",
                     stream=self._stream,
                     attempts=policy.retry.maximum_attempts,
+                    trace=trace,
                 ),
                 activity_id=f"{proxy.name}:{call}",
                 task_queue=policy.task_queue,

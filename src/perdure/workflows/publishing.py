@@ -53,4 +53,4 @@ class Publisher:
             return
         data = told_checkpoint(event.partition(NS_SEP)[0], data)
         publish = cast("Callable[..., None]", workflow.extern_functions()[EXTERN_PUBLISH])
-        publish(run_id or self._run_id, event, data, number=self.count)
+        publish(workflow.info().workflow_id, run_id or self._run_id, event, data, number=self.count)

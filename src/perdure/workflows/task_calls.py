@@ -10,6 +10,7 @@ the workflow has no use for their values.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
@@ -47,6 +48,7 @@ from perdure.payloads import summary
 from perdure.workflows.budgets import Budgets
 from perdure.workflows.effects import Effects
 from perdure.workflows.failure import failed_usage, node_failed
+from perdure.workflows.tracing import OpenSpan, RunTrace
 
 __all__ = ["EXTERN_TELL_TASK", "TaskCalls"]
 
@@ -68,6 +70,7 @@ class _Owner:
     step: int
     place: str
     build: Callable[[], NodeInput]
+    trace: str
 
 
 @dataclass
@@ -79,6 +82,7 @@ class _Call:
     outcome: TaskOutcome | None = None
     kept: bool = False
     grant: EffectGrant | None = None
+    span: OpenSpan | None = None
 
     def is_same(self, request: TaskRequest) -> bool:
         mine, other = self.request.effect, request.effect
@@ -96,12 +100,14 @@ class TaskCalls:
         self,
         effects: Effects,
         budgets: Budgets,
+        trace: RunTrace,
         *,
         put: Callable[[str, Callable[[], NodeInput]], None],
         drop: Callable[[str], None],
     ) -> None:
         self._effects = effects
         self._budgets = budgets
+        self._trace = trace
         self._effects_running = 0
         self._put = put
         self._drop = drop
@@ -111,10 +117,19 @@ class TaskCalls:
         self._running = 0
 
     def open(
-        self, call: str, graph: str, proxy: NodeProxy, step: int, place: str, build: Callable[[], NodeInput]
+        self,
+        call: str,
+        graph: str,
+        proxy: NodeProxy,
+        step: int,
+        place: str,
+        build: Callable[[], NodeInput],
+        *,
+        trace: str,
     ) -> None:
-        """From now on the attempts of that node call may ask. `place` is the same when the call is made again."""
-        self._owners[call] = _Owner(graph, proxy, step, place, build)
+        """From now on the attempts of that node call may ask. `place` is the same when the call is made again; `trace` is the
+        `traceparent` of its span."""
+        self._owners[call] = _Owner(graph, proxy, step, place, build, trace)
 
     def close(self, call: str) -> None:
         """Forget what the node call asked for, and cancel what still runs."""
@@ -182,11 +197,23 @@ class TaskCalls:
                 continue  # forgotten before its turn came
             self._running += 1
             self._effects_running += call.grant is not None
-            call.handle = _start(call.owner, call.request, call.grant, self._budgets.left())
+            call.span = span = self._span(call)
+            call.handle = _start(call.owner, call.request, call.grant, self._budgets.left(), span.context)
             call.handle.add_done_callback(partial(self._ended, call))
+
+    def _span(self, call: _Call) -> OpenSpan:
+        owner, grant = call.owner, call.grant
+        path = "/".join([*owner.proxy.path, call.request.name])
+        if not owner.trace:
+            return self._trace.open(path)
+        if grant is None:
+            return self._trace.open(f"task {path}", under=owner.trace)
+        return self._trace.open(f"effect {path}", under=owner.trace, key=grant.key, in_doubt=grant.in_doubt)
 
     def _ended(self, call: _Call, handle: Any) -> None:
         self._running -= 1
+        if call.span is not None and (handle.cancelled() or not _evicted(handle.exception())):
+            call.span.end(_error(call, handle))
         self._budgets.spent(_used(handle))
         if call.grant is not None:
             self._effects_running -= 1
@@ -213,6 +240,20 @@ class TaskCalls:
         tell = workflow.extern_functions()[EXTERN_TELL_TASK]
         for asker in askers:
             tell(asker, call.outcome)
+
+
+def _evicted(error: BaseException | None) -> bool:
+    return error is not None and not isinstance(error, ActivityError)
+
+
+def _error(call: _Call, handle: Any) -> BaseException | None:
+    if handle.cancelled() or is_cancelled_exception(handle.exception() or Exception()):
+        return asyncio.CancelledError()
+    error = handle.exception()
+    policy = call.owner.proxy.policy
+    timeout = policy.task_timeout
+    path = call.request.name
+    return error and node_failed(path, error, timeout=timeout, heartbeat=policy.heartbeat)
 
 
 def _used(handle: workflow.ActivityHandle[RawValue]) -> Usage:
@@ -266,7 +307,7 @@ def _settle_effect(effects: Effects, key: str, handle: Any) -> None:
 
 
 def _start(
-    owner: _Owner, request: TaskRequest, grant: EffectGrant | None, left: BudgetLeft | None
+    owner: _Owner, request: TaskRequest, grant: EffectGrant | None, left: BudgetLeft | None, trace: str
 ) -> workflow.ActivityHandle[RawValue]:
     policy = owner.proxy.policy
     path = [*owner.proxy.path, request.name]
@@ -285,6 +326,7 @@ def _start(
             effect=grant,
             input=request.input if request.small else None,
             left=left,
+            trace=trace,
         ),
         activity_id=f"{request.name}:{request.key}",
         result_type=RawValue,

@@ -1,6 +1,8 @@
 """The thread workflow: one per thread; drives a graph's runs to their end, through interrupts, failures and restarts.
 
-Side: workflow, in the sandbox.
+Side: workflow. Not in Temporal's sandbox: users' modules would have to pass through it, so that of their code it would guard
+next to nothing, and refuse what LangGraph takes (a router that imports as it runs); building it anew for each run is more than
+half of what a short run costs. What keeps this package deterministic is its tests, which replay at every task.
 
 | state       | meaning                                            | leaves it by                                       |
 |-------------|----------------------------------------------------|----------------------------------------------------|
@@ -50,7 +52,7 @@ __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
 _FAILING = (PerdureError, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 
-@workflow.defn(name=names.THREAD_WORKFLOW, failure_exception_types=_FAILING)
+@workflow.defn(name=names.THREAD_WORKFLOW, failure_exception_types=_FAILING, sandboxed=False)
 class ThreadWorkflow:
     """Workflow id = thread id. A one-shot thread's result is its run's final state values."""
 
@@ -98,9 +100,9 @@ class ThreadWorkflow:
             return await self._compensation.run()
         resumed = start.carry.run if start.carry else None
         if not start.keep_open:
-            return await self._one_shot(
-                resumed or start.run or RunRequest(id=workflow.info().run_id), resumed
-            )
+            request = resumed or start.run or RunRequest(id=workflow.info().run_id)
+            with self._driver.trace.run(request, self._graph_of(request)):
+                return await self._one_shot(request, resumed)
         if start.run is not None:
             self._turns.book.queued.insert(0, start.run)
         while True:
@@ -113,7 +115,8 @@ class ThreadWorkflow:
                     self._set_status("running")
                     self._continue_as_new(None)
                 self._turns.book.unqueue(request.id)
-            await self._turns.turn(request, resume=resumed is not None)
+            with self._driver.trace.run(request, self._graph_of(request)):
+                await self._turns.turn(request, resume=resumed is not None)
             resumed = None
             if self._start.temporary and not self._turns.book.queued:
                 await workflow.wait_condition(workflow.all_handlers_finished)
@@ -240,6 +243,9 @@ class ThreadWorkflow:
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
+    def _graph_of(self, request: RunRequest) -> str:
+        return request.graph or self._states.name or self._start.graph
+
     # -- the state, set by hand --------------------------------------------------------------------------------------
 
     def _check_at_rest(self) -> None:
@@ -303,7 +309,7 @@ class ThreadWorkflow:
     def _carry_over(self, request: RunRequest | None) -> CarryOver:
         return CarryOver(
             checkpoints=self._states.saver.export(),
-            run=request,
+            run=self._driver.trace.carried(request),
             pending=self._interrupts.pending,
             answers=self._interrupts.answers,
             asking=self._interrupts.asking,
@@ -332,6 +338,7 @@ class ThreadWorkflow:
         changed = always or status != self._status
         self._status = status
         self._error = None if error is None else str(error)
+        self._driver.trace.note(status, error)
         if not changed or status not in ("running", "interrupted", "idle"):
             return  # a closed workflow's end says it already
         # Besides telling whoever lists threads, this command sets the workflow task apart in which a run comes to rest.
