@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from perdure.contract import names
 from perdure.devserver import DevServer
 from perdure.server.app import create_app
 from perdure.server.backend import Backend
+from perdure.server.threads import ServedThreads
 from perdure.streams import MemoryBroker
 from perdure.worker.plugin import PerdurePlugin
 
@@ -47,7 +49,20 @@ async def main(folder: Path) -> None:
             async def count() -> dict[str, Any]:
                 return {"tasks": len(asyncio.all_tasks())}
 
+            # Of no worker: a list asks no thread, and so many take their time to begin.
+            threads = ServedThreads(PerdureClient(client, task_queue="bench-idle"))
+            turns = asyncio.Semaphore(50)
+
+            async def make(number: int) -> None:
+                async with turns:
+                    metadata = {"owner": f"user-{number % 100}", "n": number}
+                    await threads.create(str(uuid.uuid4()), metadata, graph="one_node")
+
+            async def make_threads(count: int) -> None:
+                await asyncio.gather(*(make(number) for number in range(count)))
+
             app.add_api_route("/bench", count)
+            app.add_api_route("/bench/threads", make_threads, methods=["POST"])
             await _serve(app)
 
 

@@ -136,16 +136,9 @@ async def wait(url: str, process: psutil.Process, given: argparse.Namespace) -> 
 
 
 async def listing(url: str, process: psutil.Process, given: argparse.Namespace) -> dict[str, Any]:
-    turns = asyncio.Semaphore(20)
-    async with httpx.AsyncClient(base_url=url, timeout=120) as http:
-
-        async def make(number: int) -> None:
-            async with turns:
-                body = {"metadata": {"owner": f"user-{number % 100}", "n": number}}
-                (await http.post("/threads", json=body)).raise_for_status()
-
+    async with httpx.AsyncClient(base_url=url, timeout=3600) as http:
         start = time.perf_counter()
-        await asyncio.gather(*(make(number) for number in range(given.threads)))
+        (await http.post("/bench/threads", params={"count": given.threads})).raise_for_status()
         made = time.perf_counter() - start
         while (await http.post("/threads/count", json={})).json() < given.threads:  # noqa: ASYNC110 - the server's
             await asyncio.sleep(0.5)
