@@ -56,7 +56,7 @@ class serving:
 
 
 class Stack:
-    """`url` is the HTTP server's."""
+    """`url` is the HTTP server's, `address` Temporal's."""
 
     def __init__(self, folder: Path, served: Mapping[str, Any] | None = None) -> None:
         self._folder = folder
@@ -64,6 +64,7 @@ class Stack:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self.url = ""
+        self.address = ""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="stack")
 
     def __enter__(self) -> Stack:
@@ -104,6 +105,7 @@ class Stack:
                 search_attributes=names.SEARCH_ATTRIBUTES,
             )
         )
+        self.address = server.address
         client = await connect_temporal(server.address, plugins=[plugin])
         await enter(Worker(client, task_queue="sdk", graceful_shutdown_timeout=timedelta(0)))
         self.backend = Backend(PerdureClient(client, task_queue="sdk"), plugin.registry, plugin.store, broker)

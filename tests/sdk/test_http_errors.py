@@ -55,7 +55,7 @@ async def test_fields_that_do_not_fit_are_named(http: httpx.AsyncClient) -> None
     answer = await http.post("/runs/wait", json={"assistant_id": "steps", "stream_mode": ["nope"]})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "body.stream_mode.0"
-    answer = await http.post("/runs/wait", json={"assistant_id": "steps", "webhook": "http://x"})
+    answer = await http.post("/runs/wait", json={"assistant_id": "steps", "webhook": "/x"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.webhook")
 
 

@@ -56,7 +56,7 @@ async def http_server(
     """Serve for as long as the block runs; the URL.
 
     Args:
-        project: what its `http` and `auth` say is served.
+        project: what it says of its server, `http`, `auth`, `webhooks` and the limits of runs.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
@@ -77,7 +77,8 @@ async def http_server(
         def capture_signals(self) -> Generator[None]:
             yield  # they are the process's business
 
-    backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
+    runs = PerdureClient(client, task_queue=task_queue, limits=project.limits.runs)
+    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks=project.webhooks)
     settings = http_settings(project.http)
     authenticator, custom = await load_access(project, settings)
     app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)

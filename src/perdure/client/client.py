@@ -28,10 +28,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
+from perdure.client.limits import limited
 from perdure.contract import names
 from perdure.contract.budget import Budget
 from perdure.contract.effect import EffectEntry, OwedEffects
-from perdure.contract.limits import RunLimits, seconds_of
+from perdure.contract.limits import RunLimits
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy
@@ -118,7 +119,7 @@ class PerdureClient:
             ThreadBusy: when a one-shot thread of that id runs.
         """
         limits = self.limits.overridden(RunLimits(budget, thread_budget, deadline, approval_timeout))
-        request = replace(_within(limits, input, config, context, checkpoint_id), stream=[*stream])
+        request = limited(_request(input, config, context, checkpoint_id, stream), limits)
         workflow_id = thread_id or f"{graph}-{uuid.uuid4().hex[:12]}"
         start = ThreadStart(
             graph=graph,
@@ -351,8 +352,12 @@ def _fair(thread_id: str) -> Priority:
     return Priority(fairness_key=thread_id if len(key) <= 64 else hashlib.sha256(key).hexdigest())
 
 
-def _within(
-    limits: RunLimits, input: Any, config: Mapping[str, Any] | None, context: Any, checkpoint_id: str | None
+def _request(
+    input: Any,
+    config: Mapping[str, Any] | None,
+    context: Any,
+    checkpoint_id: str | None,
+    stream: Sequence[str],
 ) -> RunRequest:
     return RunRequest(
         id=uuid.uuid4().hex,
@@ -360,9 +365,7 @@ def _within(
         config=_run_config(config),
         context=context,
         checkpoint_id=checkpoint_id,
-        budget=limits.budget,
-        expires_in=seconds_of(limits.deadline),
-        approval_timeout=seconds_of(limits.approval_timeout),
+        stream=[*stream],
     )
 
 

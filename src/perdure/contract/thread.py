@@ -48,7 +48,8 @@ class RunRequest:
     the epoch, workflow time). `approval_timeout`: seconds after which a question that names no deadline fails the run.
     `graph` is for a thread that was made without one, or that changes it. With `ends_when_interrupted` a run that asks for
     something ends there, as in LangGraph's own server; the answer is the input of another run. `stream` names the stream
-    modes that are published while it runs, those of `subgraphs` too. `trace` is what its spans belong to.
+    modes that are published while it runs, those of `subgraphs` too. `webhook` is a URL that is told how it ended, `trace` what
+    its spans belong to.
     """
 
     id: str
@@ -71,6 +72,7 @@ class RunRequest:
     subgraphs: bool = False
     wait_until: float | None = None
     trace: TraceContext | None = None
+    webhook: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from perdure._compat import Pregel
 from perdure.errors import ConfigError, GraphLoadError, GraphNotFound
 from perdure.graph.project_limits import ProjectLimits, read_limits
 from perdure.graph.project_modules import GraphSpec, add_paths, guard, import_module_of, load_error
+from perdure.graph.webhook_policy import WebhookPolicy, webhook_policy
 
 __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
 
@@ -57,6 +58,7 @@ class Project:
     http: Any = None
     settings: Any = None
     auth: Any = None
+    webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
 
     @property
     def name(self) -> str:
@@ -139,6 +141,7 @@ def load_project(path: Path | None = None) -> Project:
         http=data.get("http"),
         settings=data.get("perdure"),
         auth=data.get("auth"),
+        webhooks=webhook_policy(data.get("webhooks"), data.get("http")),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from perdure.errors import ConfigError
 from perdure.graph.project import Project
+from perdure.graph.webhook_policy import WebhookPolicy
 
 __all__ = ["plugin_options"]
 
@@ -26,6 +27,8 @@ async def plugin_options(project: Project) -> dict[str, Any]:
         GraphLoadError: `classify` names no place in code that can be loaded.
     """
     options: dict[str, Any] = {}
+    if project.webhooks != WebhookPolicy():
+        options["webhooks"] = project.webhooks
     for key, value in cast("dict[str, Any]", project.settings or {}).items():
         if key == "classify":
             options[key] = await _function(project, value)

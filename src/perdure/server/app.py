@@ -21,7 +21,7 @@ from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
 from perdure.server.responses import ERRORS
-from perdure.server.routes import assistants, mcp, openai, runs, store, system, threads
+from perdure.server.routes import assistants, crons, mcp, openai, runs, store, system, threads
 from perdure.server.tracing import TraceHeaders
 
 __all__ = ["create_app"]
@@ -70,6 +70,7 @@ def _routers(settings: HttpSettings) -> list[APIRouter]:
     parts = {
         "assistants": assistants,
         "threads": threads,
+        "crons": crons,
         "runs": runs,
         "store": store,
         "mcp": mcp,

@@ -18,8 +18,10 @@ from starlette.types import Send
 from perdure.client.client import PerdureClient
 from perdure.errors import ThreadNotFound
 from perdure.graph.registry import GraphRegistry
+from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.server.assistants import Assistants
 from perdure.server.caller import ANYBODY, Caller
+from perdure.server.crons import Crons
 from perdure.server.errors import failed
 from perdure.server.filters import matches
 from perdure.server.threads import ServedThreads
@@ -45,11 +47,13 @@ class Backend:
     stores: WorkerStore
     broker: Broker | None = None
     caller: Caller = ANYBODY
+    webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def __post_init__(self) -> None:
         self.threads = ServedThreads(self.client)
         self.assistants = Assistants(self.registry, self.stores)
+        self.crons = Crons(self.client)
 
     @property
     def store(self) -> BaseStore:

@@ -13,6 +13,7 @@ __all__ = [
     "AssistantLatest",
     "AssistantPatch",
     "AssistantSearch",
+    "Body",
     "CancelMany",
     "CheckpointRef",
     "ItemDelete",
@@ -42,7 +43,7 @@ _Offset = Field(default=0, ge=0)
 _Id = Field(default=None, min_length=1, max_length=200)
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     """A field that is null is one that is not given: clients send them."""
 
     @model_validator(mode="before")
@@ -53,14 +54,14 @@ class _Body(BaseModel):
         return {key: item for key, item in cast("dict[str, Any]", value).items() if item is not None}
 
 
-class CheckpointRef(_Body):
+class CheckpointRef(Body):
     """A place in a thread's history."""
 
     checkpoint_id: str | None = None
     checkpoint_ns: str = ""
 
 
-class ConfigBody(_Body):
+class ConfigBody(Body):
     """What a request may set of a RunnableConfig."""
 
     tags: list[str] | None = None
@@ -80,7 +81,7 @@ class ConfigBody(_Body):
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 
 
-class CommandBody(_Body):
+class CommandBody(Body):
     """LangGraph's `Command`, as JSON."""
 
     resume: Any = None
@@ -92,7 +93,7 @@ class CommandBody(_Body):
         return self.resume is None and self.update is None and not self.goto
 
 
-class RunCreate(_Body):
+class RunCreate(Body):
     """A run to start."""
 
     assistant_id: str = Field(min_length=1)
@@ -113,7 +114,7 @@ class RunCreate(_Body):
     on_disconnect: Literal["cancel", "continue"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
     after_seconds: float = Field(default=0, ge=0, le=366 * 86_400)
-    webhook: None = Field(default=None, description="not supported yet")
+    webhook: str = ""
 
     @field_validator("stream_mode", mode="before")
     @classmethod
@@ -121,18 +122,18 @@ class RunCreate(_Body):
         return [value] if isinstance(value, str) else value
 
 
-class ThreadCreate(_Body):
+class ThreadCreate(Body):
     thread_id: str | None = _Id
     metadata: Metadata = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
     supersteps: list[dict[str, Any]] | None = None
 
 
-class ThreadPatch(_Body):
+class ThreadPatch(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class ThreadCount(_Body):
+class ThreadCount(Body):
     metadata: Metadata | None = None
     values: dict[str, Any] | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
@@ -147,24 +148,24 @@ class ThreadSearch(ThreadCount):
     select: list[str] | None = None
 
 
-class ThreadPrune(_Body):
+class ThreadPrune(Body):
     thread_ids: list[str] = Field(max_length=1000)
     strategy: Literal["delete"] = "delete"
 
 
-class StateWrite(_Body):
+class StateWrite(Body):
     values: Any = None
     as_node: str | None = None
     checkpoint: CheckpointRef | None = None
     checkpoint_id: str | None = None
 
 
-class StateAt(_Body):
+class StateAt(Body):
     checkpoint: CheckpointRef
     select: list[str] | None = None
 
 
-class StateSearch(_Body):
+class StateSearch(Body):
     limit: int = Field(default=10, ge=1, le=1000)
     before: str | CheckpointRef | dict[str, Any] | None = None
     metadata: Metadata | None = None
@@ -172,18 +173,18 @@ class StateSearch(_Body):
     select: list[str] | None = None
 
 
-class CancelMany(_Body):
+class CancelMany(Body):
     thread_id: str | None = None
     run_ids: list[str] | None = None
     status: Literal["pending", "running", "all"] | None = None
 
 
-class CancelOptions(_Body):
+class CancelOptions(Body):
     wait: bool = False
     action: CancelAction = "interrupt"
 
 
-class AssistantCreate(_Body):
+class AssistantCreate(Body):
     graph_id: str
     assistant_id: str | None = _Id
     config: ConfigBody = Field(default_factory=ConfigBody)
@@ -194,7 +195,7 @@ class AssistantCreate(_Body):
     description: str | None = None
 
 
-class AssistantPatch(_Body):
+class AssistantPatch(Body):
     graph_id: str | None = None
     config: ConfigBody | None = None
     context: dict[str, Any] | None = None
@@ -203,7 +204,7 @@ class AssistantPatch(_Body):
     description: str | None = None
 
 
-class AssistantSearch(_Body):
+class AssistantSearch(Body):
     metadata: Metadata | None = None
     graph_id: str | None = None
     name: str | None = None
@@ -214,17 +215,17 @@ class AssistantSearch(_Body):
     select: list[str] | None = None
 
 
-class AssistantLatest(_Body):
+class AssistantLatest(Body):
     version: int
 
 
-class VersionSearch(_Body):
+class VersionSearch(Body):
     metadata: Metadata | None = None
     limit: int = _Limit
     offset: int = _Offset
 
 
-class ItemPut(_Body):
+class ItemPut(Body):
     namespace: list[str] = Field(min_length=1)
     key: str
     value: dict[str, Any]
@@ -232,12 +233,12 @@ class ItemPut(_Body):
     ttl: float | None = None
 
 
-class ItemDelete(_Body):
+class ItemDelete(Body):
     namespace: list[str] = Field(min_length=1)
     key: str
 
 
-class ItemSearch(_Body):
+class ItemSearch(Body):
     namespace_prefix: list[str] = Field(default_factory=list)
     filter: dict[str, Any] | None = None
     limit: int = _Limit
@@ -246,7 +247,7 @@ class ItemSearch(_Body):
     refresh_ttl: bool | None = None
 
 
-class NamespaceList(_Body):
+class NamespaceList(Body):
     prefix: list[str] | None = None
     suffix: list[str] | None = None
     max_depth: int | None = Field(default=None, ge=1)

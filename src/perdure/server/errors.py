@@ -40,7 +40,7 @@ from perdure.errors import (
     ThreadNotFound,
 )
 
-__all__ = ["answered", "failed", "install", "not_found"]
+__all__ = ["answered", "failed", "install", "invalid", "not_found"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +61,11 @@ _UNAVAILABLE = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCS
 
 def failed(status: int, detail: str) -> HTTPException:
     return HTTPException(status, detail)
+
+
+def invalid(field: str, message: str) -> RequestValidationError:
+    """422, for what the body's schema cannot tell."""
+    return RequestValidationError([{"loc": tuple(field.split(".")), "msg": message, "type": "value_error"}])
 
 
 def not_found(what: str, name: str) -> HTTPException:

@@ -21,11 +21,11 @@ from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
 from perdure.server.access import authorise_run
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
-from perdure.server.errors import failed
+from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 from perdure.telemetry.propagation import starting
 
-__all__ = ["Started", "run_result", "start", "waiting"]
+__all__ = ["Started", "check_run", "run_request", "run_result", "start", "waiting"]
 
 _KEEP_ALIVE_SECONDS = 5
 
@@ -55,13 +55,12 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     """
     if thread_id is None and body.command is not None and body.command.resume is not None:
         raise failed(400, "You must provide a thread_id when resuming.")
-    if body.config.configurable and body.context:
-        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    check_run(backend, body)
     assistant = await backend.assistants.get(body.assistant_id)
     body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = _request(assistant, target, body, backend.caller.configurable())
+    request = run_request(assistant, target, body, backend.caller.configurable())
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     temporary = stateless and body.on_completion == "delete"
     with starting(request.graph, target) as trace:
@@ -108,9 +107,18 @@ async def _values(backend: Backend, thread_id: str) -> Any:
     return found[0].values if found else {}
 
 
-def _request(
+def check_run(backend: Backend, body: RunCreate) -> None:
+    """Raises HTTPException and RequestValidationError for what does not fit together, or is not allowed."""
+    if body.config.configurable and body.context:
+        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    if body.webhook and (problem := backend.webhooks.problem(body.webhook)):
+        raise invalid("body.webhook", problem)
+
+
+def run_request(
     assistant: Mapping[str, Any], thread_id: str, body: RunCreate, told: Mapping[str, Any]
 ) -> RunRequest:
+    """The run that a body asks for, under a new id. `told` is what its nodes are told of who asks."""
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {
@@ -148,6 +156,7 @@ def _request(
         metadata={**metadata, "graph_id": assistant["graph_id"], "assistant_id": assistant["assistant_id"]},
         stream=list(dict.fromkeys(body.stream_mode)),
         subgraphs=body.stream_subgraphs,
+        webhook=body.webhook,
         wait_until=time.time() + body.after_seconds if body.after_seconds else None,
     )
 

@@ -24,9 +24,6 @@ from temporalio.client import (
 )
 from temporalio.common import (
     RawValue,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -34,12 +31,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.client import PerdureClient
 from perdure.client.handle import RunHandle, thread_status
+from perdure.client.limits import limited
 from perdure.contract import names
+from perdure.contract.limits import RunLimits
 from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord, RunsRequest
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy, ThreadNotFound
 from perdure.storage.external import sendable
+from perdure.workflows.listing import first_listed
 
 __all__ = ["ServedThreads", "ThreadLine"]
 
@@ -83,7 +83,7 @@ class ServedThreads:
         """What was made; `None` where it was there already. Nobody is asked what it is like: a workflow that has just been
         started takes a second to answer."""
         start = await self._start(graph, metadata)
-        options = await self._options(thread_id, start)
+        options = self._options(thread_id, start)
         try:
             await self.client.temporal.start_workflow(
                 names.THREAD_WORKFLOW, self._sendable(start, "the thread's metadata"), **options
@@ -93,7 +93,8 @@ class ServedThreads:
         return _started(options)
 
     async def copy(self, thread_id: str, copied: str) -> ThreadLine:
-        """A new thread with the state and the questions of another, and none of its runs. What was made, as `create`."""
+        """A new thread with the state and the questions of another; none of its runs, and nothing used of its budget. What
+        was made, as `create`."""
         line = await self.line(thread_id)
         state = await self.state(thread_id)
         source = await self._ask(thread_id, names.QUERY_RESTART, None, ThreadStart)
@@ -101,6 +102,8 @@ class ServedThreads:
         carry = replace(
             source.carry or CarryOver(),
             effects=[],
+            past_effects=[],
+            budgets=None,
             pending=list(state.interrupts),
             asking=bool(state.interrupts),
             metadata=None,
@@ -108,7 +111,7 @@ class ServedThreads:
         )
         start = replace(start, carry=carry)
         status = "interrupted" if state.interrupts else "idle"
-        options = await self._options(copied, start, status=status)
+        options = self._options(copied, start, status=status)
         await self.client.temporal.start_workflow(
             names.THREAD_WORKFLOW, self._sendable(start, "the thread's state"), **options
         )
@@ -180,7 +183,7 @@ class ServedThreads:
         create: Mapping[str, Any] | None = None,
         temporary: bool = False,
     ) -> None:
-        """Start a run, or queue it.
+        """Start a run, or queue it; within the limits of the client.
 
         Args:
             create: make the thread if it is not there, with this metadata.
@@ -189,6 +192,7 @@ class ServedThreads:
         Raises:
             ThreadNotFound: when there is no such thread. WorkflowUpdateFailedError: when it refuses the run.
         """
+        request = limited(request, self.client.limits.overridden(RunLimits()))
         sent = self._sendable(request, f"the input of graph {request.graph!r}")
         if create is None:
             await self._update(thread_id, names.UPDATE_START_RUN, sent, str, id=request.id)
@@ -199,7 +203,7 @@ class ServedThreads:
             operation = WithStartWorkflowOperation(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
-                **await self._options(thread_id, start),
+                **self._options(thread_id, start),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
             try:
@@ -254,6 +258,10 @@ class ServedThreads:
     async def forget_run(self, thread_id: str, run_id: str) -> None:
         await self._update(thread_id, names.UPDATE_FORGET_RUN, run_id, None)
 
+    async def new(self, metadata: Mapping[str, Any], *, temporary: bool) -> ThreadStart:
+        """What a thread without runs starts with, for whoever starts it elsewhere."""
+        return replace(await self._start("", metadata), temporary=temporary)
+
     # -- Temporal ---------------------------------------------------------------------------------------------------
 
     def _handle(self, thread_id: str) -> WorkflowHandle[Any, Any]:
@@ -267,25 +275,16 @@ class ServedThreads:
             carry_every=self._carry,
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
+            thread_budget=self.client.limits.thread_budget,
         )
 
-    async def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
-        metadata = start.metadata or {}
-        options: dict[str, Any] = {
+    def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
+        return {
             "id": thread_id,
             "task_queue": self.client.task_queue,
             "task_timeout": _TASK_TIMEOUT,
-            "memo": {
-                "graph": start.graph,
-                "keep_open": True,
-                "status": status,
-                "metadata": metadata,
-                "created_at": time.time(),
-            },
+            **first_listed(start, graph=start.graph, status=status, now=time.time()),
         }
-        if start.search:
-            options["search_attributes"] = _attributes(start.graph, status, metadata)
-        return options
 
     def _sendable(self, value: Any, what: str) -> RawValue:
         return sendable(value, what, self.client.temporal.data_converter)
@@ -357,18 +356,6 @@ def _unknown(thread_id: str) -> ThreadNotFound:
 
 def _query(where: list[str]) -> str:
     return " AND ".join([f"WorkflowType = '{names.THREAD_WORKFLOW}'", "ExecutionStatus = 'Running'", *where])
-
-
-def _attributes(graph: str, status: str, metadata: Mapping[str, Any]) -> TypedSearchAttributes:
-    terms = names.metadata_terms(metadata)
-    pairs: list[SearchAttributePair[Any]] = [
-        SearchAttributePair(SearchAttributeKey.for_keyword(names.SEARCH_GRAPH), graph),
-        SearchAttributePair(SearchAttributeKey.for_keyword(names.SEARCH_STATUS), status),
-        SearchAttributePair(SearchAttributeKey.for_int(names.SEARCH_PENDING), 0),
-    ]
-    if terms:
-        pairs.append(SearchAttributePair(SearchAttributeKey.for_keyword_list(names.SEARCH_METADATA), terms))
-    return TypedSearchAttributes(pairs)
 
 
 def _started(options: Mapping[str, Any]) -> ThreadLine:

@@ -43,6 +43,7 @@ from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.activities.webhooks import WebhookActivities
 from perdure.contract.limits import RateLimit
 from perdure.contract.policy import ModelOutput
 from perdure.contract.verdict import Classify
@@ -52,6 +53,7 @@ from perdure.graph.inputs import LiveInputs
 from perdure.graph.models import model_problems
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.schema import graph_modules
+from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.payloads import TypeRegistry, payload_converter_class
 from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
@@ -61,11 +63,13 @@ from perdure.telemetry.spans import tracing_of
 from perdure.worker.instances import OneThreadRunner
 from perdure.worker.slots import lend_slots
 from perdure.worker.tracing import TracingInterceptor
+from perdure.workflows.crons import CronWorkflow
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
 from perdure.workflows.publishing import EXTERN_PUBLISH
 from perdure.workflows.sizes import EXTERN_PAYLOAD_LIMIT
 from perdure.workflows.task_calls import EXTERN_TELL_TASK
 from perdure.workflows.thread import EXTERN_GRAPH, ThreadWorkflow
+from perdure.workflows.webhooks import WebhookWorkflow
 
 __all__ = ["PerdurePlugin"]
 
@@ -126,6 +130,7 @@ class PerdurePlugin(SimplePlugin):
         broker: where runs tell what they do while they do it: "redis://localhost:6379", or one of your own; default:
             nowhere.
         tracer_provider: what records the traces of runs; default: OpenTelemetry's global one, where there is one.
+        webhooks: which URLs may be told how runs end; default: public ones.
     """
 
     def __init__(
@@ -144,6 +149,7 @@ class PerdurePlugin(SimplePlugin):
         rates: str | None = None,
         broker: Broker | str | None = None,
         tracer_provider: TracerProvider | None = None,
+        webhooks: WebhookPolicy | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
@@ -173,8 +179,8 @@ class PerdurePlugin(SimplePlugin):
             "perdure",
             data_converter=self._data_converter,
             workflow_runner=self._workflow_runner,
-            workflows=[ThreadWorkflow] if hosted else None,
-            activities=_activities(nodes, index) if hosted else None,
+            workflows=[ThreadWorkflow, WebhookWorkflow, CronWorkflow] if hosted else None,
+            activities=_activities(nodes, index, WebhookActivities(webhooks)) if hosted else None,
             interceptors=[_GraphExterns(self.registry, inputs, notices, broker)],
         )
 
@@ -250,9 +256,17 @@ class PerdurePlugin(SimplePlugin):
         return dataclasses.replace(runner, restrictions=restrictions)
 
 
-def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[..., Any]]:
+def _activities(
+    nodes: NodeActivities, index: EffectIndex, webhooks: WebhookActivities
+) -> list[Callable[..., Any]]:
     effects = EffectActivities(nodes, index)
-    return [nodes.run_node, TaskActivities(nodes).run_task, effects.run_effect, effects.run_undo]
+    return [
+        nodes.run_node,
+        TaskActivities(nodes).run_task,
+        effects.run_effect,
+        effects.run_undo,
+        webhooks.send_webhook,
+    ]
 
 
 class _GraphExterns(Interceptor):

@@ -23,10 +23,11 @@ _T = TypeVar("_T")
 
 
 def dated(request: RunRequest) -> RunRequest:
-    """The request with the time at which it is over, counted from now unless it is known."""
+    """The request with the time at which it is over, unless it is known; counted from now, or from when it is to begin."""
     if request.expires_in is None or request.expires_at is not None:
         return request
-    return replace(request, expires_at=workflow.time() + request.expires_in)
+    begins = max(workflow.time(), request.wait_until or 0.0)
+    return replace(request, expires_at=begins + request.expires_in)
 
 
 async def in_time(request: RunRequest, work: Coroutine[Any, Any, _T]) -> _T:

@@ -6,7 +6,7 @@ Side: workflow. LangGraph decides what to do; this class asks it to go on, and w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -63,6 +63,8 @@ class RunDriver:
         # The run whose interrupts the one that is driven answers, or that one itself: what was done in the one belongs to
         # the other, too.
         self.root = start.carry.root if start.carry else ""
+        # What has to be over before the thread continues as new while a run waits.
+        self.before_carry: Callable[[], Awaitable[None]] | None = None
         self._first_call = self.calls.count
         self._carry_every = start.carry_every
         self._states = states
@@ -167,6 +169,8 @@ class RunDriver:
 
         while not settled():
             if self.should_carry():
+                if self.before_carry is not None:
+                    await self.before_carry()
                 self._continue_as_new(request)
             deadline = self._interrupts.next_deadline()
             timeout = None if deadline is None else timedelta(seconds=max(0.0, deadline - workflow.time()))

@@ -43,6 +43,7 @@ class Interrupts:
         self._answers = dict(answers)
         self.asking = asking
         self.timeout: float | None = None
+        self._posed: set[str] = set()
 
     @property
     def pending(self) -> list[PendingInterrupt]:
@@ -53,6 +54,11 @@ class Interrupts:
     def waiting(self) -> list[PendingInterrupt]:
         """Those without an answer yet, oldest first."""
         return [item for item in self._pending.values() if item.id not in self._answers]
+
+    @property
+    def posed(self) -> bool:
+        """Whether a question of ours waits, while its run goes on."""
+        return not self._posed.isdisjoint(item.id for item in self.waiting)
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -76,15 +82,21 @@ class Interrupts:
         self._answers = {key: value for key, value in self._answers.items() if key in found}
         self.asking = bool(found)
 
+    def overdue(self, now: float) -> bool:
+        """Whether a deadline has passed of one that waits."""
+        return any(item.expires_at is not None and item.expires_at <= now for item in self.waiting)
+
     def ask(self, items: list[PendingInterrupt]) -> None:
         """Questions that are not the graph's. Those asked before keep their times."""
         self._pending = {item.id: replace(item, created_at=self._created(item)) for item in items}
+        self._posed = set(self._pending)
         self._answers = {}
         self.asking = True
 
     def pose(self, item: PendingInterrupt, now: float) -> None:
         """One question of ours beside whatever else waits, while the run goes on elsewhere. Posed again it keeps its times."""
         known = self._pending.get(item.id)
+        self._posed.add(item.id)
         self._pending[item.id] = known or self._new(item.id, item.value, item.node, now)
 
     async def answer_to(self, id: str) -> Any:
@@ -102,6 +114,7 @@ class Interrupts:
     def drop(self, id: str) -> None:
         self._pending.pop(id, None)
         self._answers.pop(id, None)
+        self._posed.discard(id)
 
     def clear(self) -> None:
         self._pending = {}

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from perdure.contract import names
 from perdure.contract.thread import CarryOver, ThreadStart
 
-__all__ = ["Listing"]
+__all__ = ["Listing", "first_listed"]
 
 _GRAPH_KEY = SearchAttributeKey.for_keyword(names.SEARCH_GRAPH)
 _STATUS_KEY = SearchAttributeKey.for_keyword(names.SEARCH_STATUS)
@@ -60,6 +60,22 @@ class Listing:
         workflow.upsert_memo({"metadata": self.metadata, "updated_at": workflow.time()})
         if self._search:
             workflow.upsert_search_attributes([_METADATA_KEY.value_set(names.metadata_terms(self.metadata))])
+
+
+def first_listed(start: ThreadStart, *, graph: str, status: str, now: float) -> dict[str, Any]:
+    """Options for the start of a thread's workflow: what lists show of it before it has said anything."""
+    metadata = start.metadata or {}
+    memo = {"graph": graph, "keep_open": True, "status": status, "metadata": metadata, "created_at": now}
+    if not start.search:
+        return {"memo": memo}
+    pairs: list[SearchAttributePair[Any]] = [
+        SearchAttributePair(_GRAPH_KEY, graph),
+        SearchAttributePair(_STATUS_KEY, status),
+        SearchAttributePair(_PENDING_KEY, 0),
+    ]
+    if terms := names.metadata_terms(metadata):
+        pairs.append(SearchAttributePair(_METADATA_KEY, terms))
+    return {"memo": memo, "search_attributes": TypedSearchAttributes(pairs)}
 
 
 def _small(values: Any) -> Any:

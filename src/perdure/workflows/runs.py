@@ -49,15 +49,22 @@ class RunBook:
             return
         self._put(replace(known, status="running", updated_at=now, base=base))
 
-    def end(self, run_id: str, status: ServedStatus, now: float, error: dict[str, str] | None = None) -> None:
-        if known := self._records.get(run_id):
-            self._put(replace(known, status=status, updated_at=now, error=error))
+    def end(
+        self, run_id: str, status: ServedStatus, now: float, error: dict[str, str] | None = None
+    ) -> RunRecord | None:
+        """The run as it ended."""
+        known = self._records.get(run_id)
+        if known is None:
+            return None
+        ended = replace(known, status=status, updated_at=now, error=error)
+        self._put(ended)
+        return ended
 
-    def unqueue(self, run_id: str) -> bool:
-        """Take a run that waits out of the queue; whether it did wait."""
-        before = len(self.queued)
+    def unqueue(self, run_id: str) -> RunRequest | None:
+        """Take a run that waits out of the queue; `None` if it did not wait."""
+        found = next((request for request in self.queued if request.id == run_id), None)
         self.queued = [request for request in self.queued if request.id != run_id]
-        return len(self.queued) < before
+        return found
 
     def forget(self, run_id: str) -> None:
         self._records.pop(run_id, None)
@@ -81,6 +88,8 @@ class RunBook:
 
 def _record(request: RunRequest, now: float) -> RunRecord:
     kwargs: dict[str, Any] = {"stream_mode": list(request.stream), "subgraphs": request.subgraphs}
+    if request.webhook:
+        kwargs["webhook"] = request.webhook
     return RunRecord(
         id=request.id,
         status="pending",

@@ -85,6 +85,7 @@ class ThreadWorkflow:
             continue_as_new=self._continue_as_new,
         )
         rest: RunStatus = "interrupted" if carry.asking else "idle"
+        self._driver.before_carry = self._turns.webhooks.started
         self._status: RunStatus = "running" if start.run or carry.run else rest
         self._error: str | None = None
 
@@ -113,12 +114,14 @@ class ThreadWorkflow:
                 if self._driver.should_carry():
                     # Whoever has just started a run would take "idle" for its end.
                     self._set_status("running")
+                    await self._turns.webhooks.started()
                     self._continue_as_new(None)
                 self._turns.book.unqueue(request.id)
             with self._driver.trace.run(request, self._graph_of(request)):
                 await self._turns.turn(request, resume=resumed is not None)
             resumed = None
             if self._start.temporary and not self._turns.book.queued:
+                await self._turns.webhooks.started()
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return self._turns.ends.result(request.id)
 
@@ -188,6 +191,11 @@ class ThreadWorkflow:
         if not self._start.keep_open:
             raise ThreadBusy(f"thread {workflow.info().workflow_id!r} ends with the run that it has")
         self._turns.check_start(request)
+
+    @workflow.signal(name=names.SIGNAL_START_RUN)
+    def start_run_if_possible(self, request: RunRequest) -> None:
+        if self._start.keep_open:
+            self._turns.start_if_possible(request)
 
     @workflow.update(name=names.UPDATE_CANCEL_RUN)
     def cancel_run(self, compensate: bool = True) -> bool:

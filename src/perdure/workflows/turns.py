@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ from temporalio.common import RawValue
 
 from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
 from perdure.contract.thread import CarryOver, RunRequest
-from perdure.errors import RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.errors import ApprovalExpired, InterruptUnknown, RunCancelled, ThreadBusy, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
@@ -39,6 +40,7 @@ from perdure.workflows.listing import Listing
 from perdure.workflows.runs import RunBook
 from perdure.workflows.sizes import sendable
 from perdure.workflows.states import States
+from perdure.workflows.webhooks import Webhooks
 
 __all__ = ["Turns"]
 
@@ -65,6 +67,7 @@ class Turns:
         # From the first task on: somebody who waits for its result may ask before it is driven.
         self.run = run
         self.last = carry.last
+        self.webhooks = Webhooks(states)
         self._states = states
         self._driver = driver
         self._interrupts = interrupts
@@ -81,6 +84,8 @@ class Turns:
 
     def check_start(self, request: RunRequest) -> None:
         """Raises ThreadBusy and InterruptUnknown for a run that is to be refused."""
+        if self._answers_now(request):
+            return
         if self.book.busy and request.multitask_strategy == "reject":
             raise ThreadBusy(f"thread {workflow.info().workflow_id!r} has a run already")
         if not self.book.busy and request.ends_when_interrupted and _resumes(request.input):
@@ -88,10 +93,30 @@ class Turns:
 
     def start(self, request: RunRequest) -> str:
         if request.id not in self.book:
+            if self._answers_now(request):
+                self._interrupts.accept(request.input.resume)
+                request = replace(request, input=None, multitask_strategy="enqueue")
             if request.multitask_strategy in ("interrupt", "rollback"):
                 self._supersede(request.multitask_strategy)
             self.book.enqueue(dated(request), workflow.time())
         return request.id
+
+    def start_if_possible(self, request: RunRequest) -> None:
+        """For who does not wait for an answer: a cron."""
+        try:
+            self.check_start(request)
+        except (ThreadBusy, InterruptUnknown) as error:
+            workflow.logger.warning("run %s is not started: %s", request.id, error)
+        else:
+            self.start(request)
+
+    def _answers_now(self, request: RunRequest) -> bool:
+        """Whether a run answers what the one that is driven waits for (a larger budget, say): that one goes on with it, and
+        this one tells what became of it."""
+        if self.run is None or not _resumes(request.input) or not self._interrupts.posed:
+            return False
+        self._interrupts.check(request.input.resume)
+        return True
 
     def check_known(self, run_id: str) -> None:
         """Raises ThreadNotFound for a run that waits nowhere and whose end is not known."""
@@ -101,8 +126,8 @@ class Turns:
 
     def cancel(self, request: CancelRequest) -> bool:
         """Whether there was something to cancel."""
-        if self.book.unqueue(request.run_id):
-            self._cancelled(request.run_id, rolled_back=request.action == "rollback")
+        if queued := self.book.unqueue(request.run_id):
+            self._cancelled(queued, rolled_back=request.action == "rollback")
             return True
         if self.run is None or self.run.id != request.run_id or self._driving is None:
             return False
@@ -134,11 +159,11 @@ class Turns:
         return record
 
     def go_on(self) -> None:
-        """Answers came for a run that has ended: another one takes them."""
-        if self.run is None and self._interrupts.answers:
+        """Answers came for a run that has ended, or did not come in time: another one takes them, or fails."""
+        if self.run is None and (self._interrupts.answers or self._interrupts.overdue(workflow.time())):
             last = self.last or RunRequest(id="")
             again = replace(last, id=str(workflow.uuid4()), input=None, checkpoint_id=None, wait_until=None)
-            self.start(replace(again, multitask_strategy="enqueue"))
+            self.start(replace(again, expires_at=None, multitask_strategy="enqueue"))
 
     # -- driving ------------------------------------------------------------------------------------------------------
 
@@ -159,7 +184,8 @@ class Turns:
                     timeout_summary="deadline of the waiting interrupts, or the next run's time",
                 )
             except TimeoutError:
-                self._interrupts.expire(workflow.time())
+                with suppress(ApprovalExpired):  # the run that comes now fails with it
+                    self._interrupts.expire(workflow.time())
                 self.go_on()
 
     async def turn(self, request: RunRequest, *, resume: bool) -> None:
@@ -182,6 +208,7 @@ class Turns:
             self._roll_back(request, self._cancel)
             self._set_status("idle")
         except GraphDrained:
+            await self.webhooks.started()
             self._continue_as_new(request)
         except Exception as error:  # noqa: BLE001 - the run's failure is its result; the thread lives on
             self.ends.keep(request.id, as_failure(error, await self._compensation.run()))
@@ -209,6 +236,8 @@ class Turns:
         if request.ends_when_interrupted and _resumes(request.input):
             answers = self._interrupts.resume(request.input.resume)
             return replace(request, input=_command(request.input, answers))
+        if request.input is None:
+            self._interrupts.expire(workflow.time())
         if request.input is not None or not self._interrupts.answers:
             if not self._interrupts.asking:
                 self._driver.root = request.id
@@ -225,7 +254,7 @@ class Turns:
     def _over(self, request: RunRequest, status: ServedStatus, error: Exception | None = None) -> None:
         asking = status == "success" and self._interrupts.asking
         told = None if error is None else {"error": type(error).__name__, "message": str(error)}
-        self.book.end(request.id, status, workflow.time(), told)
+        self._end(request, status, told)
         if not asking:
             self._driver.calls.effects.clear()
         self._set_status("interrupted" if asking else "idle", error)
@@ -235,14 +264,27 @@ class Turns:
         record = self.book.get(request.id)
         undone = cancel.action == "rollback" and record is not None
         undone = undone and self._states.saver.forget_after(record.base if record else "")
-        self._cancelled(request.id, rolled_back=undone)
+        self._cancelled(request, rolled_back=undone)
 
-    def _cancelled(self, run_id: str, *, rolled_back: bool) -> None:
-        self.ends.keep(run_id, as_failure(RunCancelled(f"run {run_id!r} was cancelled")))
-        self.book.end(run_id, "interrupted", workflow.time())
+    def _cancelled(self, request: RunRequest, *, rolled_back: bool) -> None:
+        self.ends.keep(request.id, as_failure(RunCancelled(f"run {request.id!r} was cancelled")))
+        self._end(request, "interrupted", None)
         if rolled_back:
-            self.book.forget(run_id)
-        self._tell_end(run_id, "interrupted", None)
+            self.book.forget(request.id)
+        self._tell_end(request.id, "interrupted", None)
+
+    def _end(self, request: RunRequest, status: ServedStatus, error: dict[str, str] | None) -> None:
+        before = self.book.get(request.id)
+        ended = self.book.end(request.id, status, workflow.time(), error)
+        if request.webhook and ended is not None:
+            begun = before.updated_at if before is not None and before.status == "running" else None
+            kwargs = {
+                **ended.kwargs,
+                "input": request.input,
+                "config": request.config,
+                "context": request.context,
+            }
+            self.webhooks.tell(request.webhook, replace(ended, kwargs=kwargs), started_at=begun)
 
     def _supersede(self, action: str) -> None:
         for queued in list(self.book.queued):

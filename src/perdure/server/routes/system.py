@@ -28,6 +28,6 @@ async def info(server: Server) -> dict[str, Any]:
     return {
         "version": version("perdure"),
         "langgraph_py_version": version("langgraph"),
-        "flags": {"assistants": True, "crons": False, "langsmith": False, "strict_resume": True},
+        "flags": {"assistants": True, "crons": True, "langsmith": False, "strict_resume": True},
         "host": {"kind": "perdure"},
     }

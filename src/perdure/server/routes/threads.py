@@ -196,6 +196,10 @@ async def _thread(
     # What the workflow says is newer than what lists show.
     known = state.metadata if state.metadata is not None else shape["metadata"]
     shape["metadata"] = {**known, **(metadata or {})}
+    told = {item["id"] for items in shape["interrupts"].values() for item in items}
+    for item in state.interrupts:
+        if item.id not in told:  # not the graph's: a larger budget, say
+            shape["interrupts"].setdefault(item.node, []).append({"id": item.id, "value": item.value})
     shape["status"] = {"running": "busy", "interrupted": "interrupted"}.get(
         state.status, "error" if state.error and snapshots else "idle"
     )

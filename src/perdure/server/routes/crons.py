@@ -1,0 +1,122 @@
+"""`/runs/crons` and `/threads/{id}/runs/crons`. Side: server."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from perdure.client.limits import limited
+from perdure.contract.cron import CronJob
+from perdure.contract.limits import RunLimits
+from perdure.server.assistants import default_id
+from perdure.server.backend import Backend, Server, answer
+from perdure.server.cron_bodies import CronCount, CronCreate, CronPatch, CronSearch
+from perdure.server.crons import cron_shape
+from perdure.server.runs import check_run, run_request
+from perdure.server.shapes import selected
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["crons"])
+
+
+@router.post("/runs/crons")
+async def create_cron(server: Server, body: CronCreate) -> Response:
+    job = await _job(server, None, body.model_dump(mode="json", exclude_unset=True))
+    return answer(await server.crons.create(job, enabled=body.enabled))
+
+
+@router.post("/threads/{thread_id}/runs/crons")
+async def create_thread_cron(server: Server, thread_id: str, body: CronCreate) -> Response:
+    await server.threads.line(thread_id)
+    job = await _job(server, thread_id, body.model_dump(mode="json", exclude_unset=True))
+    return answer(await server.crons.create(job, enabled=body.enabled))
+
+
+@router.post("/runs/crons/search")
+async def search_crons(server: Server, body: CronSearch) -> Response:
+    found = await _found(server, body)
+    key = body.sort_by or "created_at"
+    found.sort(key=lambda cron: str(cron[key] or ""), reverse=body.sort_order != "asc")
+    page = found[body.offset : body.offset + body.limit]
+    end = body.offset + len(page)
+    more = {"X-Pagination-Next": str(end)} if end < len(found) else None
+    return answer([selected(cron, body.select) for cron in page], headers=more)
+
+
+@router.post("/runs/crons/count")
+async def count_crons(server: Server, body: CronCount) -> Response:
+    return answer(len(await _found(server, body)))
+
+
+@router.get("/runs/crons/{cron_id}")
+async def get_cron(server: Server, cron_id: str) -> Response:
+    return answer(cron_shape(*await server.crons.get(cron_id)))
+
+
+@router.patch("/runs/crons/{cron_id}")
+async def update_cron(server: Server, cron_id: str, body: CronPatch) -> Response:
+    known, _ = await server.crons.get(cron_id)
+    payload = {**known.payload, **body.changes()}
+    job = await _job(server, known.thread_id, payload, known)
+    return answer(await server.crons.update(job, enabled=body.enabled))
+
+
+@router.delete("/runs/crons/{cron_id}", status_code=204)
+async def delete_cron(server: Server, cron_id: str) -> None:
+    await server.crons.delete(cron_id)
+
+
+async def _job(
+    server: Backend, thread_id: str | None, payload: Mapping[str, Any], known: CronJob | None = None
+) -> CronJob:
+    """From a body, which is the payload of the cron from now on."""
+    body = CronCreate.model_validate(payload)
+    check_run(server, body)
+    assistant = await server.assistants.get(body.assistant_id)
+    cron_id = known.cron_id if known else str(uuid.uuid4())
+    request = run_request(assistant, thread_id or "", body, server.caller.configurable())
+    configurable = {**request.config["configurable"], "cron_id": cron_id}
+    request = replace(
+        limited(request, server.client.limits.overridden(RunLimits())),
+        id="",
+        config={**request.config, "configurable": configurable},
+        metadata={**request.metadata, "cron_id": cron_id},
+    )
+    completed = None if thread_id else body.on_run_completed or "delete"
+    thread = await server.threads.new(body.metadata, temporary=completed == "delete")
+    now = time.time()
+    return CronJob(
+        cron_id=cron_id,
+        assistant_id=assistant["assistant_id"],
+        schedule=body.schedule,
+        request=request,
+        thread=thread,
+        thread_id=thread_id,
+        timezone=body.timezone,
+        end_time=body.end_time.isoformat() if body.end_time else None,
+        on_run_completed=completed,
+        metadata=body.metadata,
+        payload=dict(payload),
+        created_at=known.created_at if known else now,
+        updated_at=now,
+    )
+
+
+async def _found(server: Backend, where: CronCount) -> list[dict[str, Any]]:
+    wanted: dict[str, Any] = {"thread_id": where.thread_id, "enabled": where.enabled}
+    name = where.assistant_id
+    wanted["assistant_id"] = default_id(name) if name in set(server.registry) else name
+    every = [cron_shape(*item) for item in await server.crons.all()]
+    return [
+        cron
+        for cron in every
+        if all(value is None or cron[key] == value for key, value in wanted.items())
+        and all(cron["metadata"].get(key) == value for key, value in (where.metadata or {}).items())
+    ]
