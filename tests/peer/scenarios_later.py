@@ -31,14 +31,14 @@ async def the_stream_of_a_thread(s: Script) -> None:
 
     async def listen() -> None:
         async for part in await s.client.threads.join_stream(thread):
-            told.append([part.event, part.data])
+            told.append([part.event, part.data])  # noqa: PERF401 - as they come
 
     listening = asyncio.create_task(listen())
     await asyncio.sleep(1)
     for _ in range(2):
         run = await s.client.runs.create(thread, "steps", input=EMPTY, stream_mode="values")
         await s.client.runs.join(thread, run["run_id"])
-    await s.until(lambda: asyncio.sleep(0, told), lambda told: len(told) >= 8)
+    await s.until(lambda: asyncio.sleep(0, told), lambda told: len(told) >= 8 or listening.done())
     listening.cancel()
     s.note("kinds", sorted({event for event, _ in told}))
     s.note("values", [data for event, data in told if event == "values"])
