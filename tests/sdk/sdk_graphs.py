@@ -222,8 +222,25 @@ class _Slowly(GenericFakeChatModel):
             await asyncio.sleep(0.2)
 
 
+def _counting() -> Any:
+    """Tells the numbers up to the one that it is given."""
+
+    async def count(state: Notes) -> dict[str, Any]:
+        write = get_stream_writer()
+        for number in range(state["log"][-1]):
+            write(number)
+            await asyncio.sleep(0)
+        return {"log": ["counted"]}
+
+    builder = StateGraph(Notes)
+    builder.add_node("count", count)
+    builder.add_edge(START, "count")
+    return builder.compile()
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "counting": _counting(),
         "talking": _talking(),
         "whoami": _whoami(),
         "flaky": _flaky(),
