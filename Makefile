@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential check-langgraph compat lock clean
+.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential check-langgraph compare-server fuzz-server compat lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
@@ -17,6 +17,8 @@ help:
 	@echo "make install  make .venv with everything that development and tests need"
 	@echo "make differential     compare 1,000 random graphs with LangGraph itself, in every mode (about half an hour)"
 	@echo "make check-langgraph  run the tests with the lowest, a middle and the newest supported langgraph"
+	@echo "make compare-server   compare the HTTP server with LangGraph's own (makes an environment for it)"
+	@echo "make fuzz-server      ask the HTTP server many made-up requests (some minutes)"
 	@echo "make compat   write the lists of docs/compatibility.md from the tests"
 	@echo "make lock     re-resolve requirements/dev.lock"
 
@@ -63,6 +65,13 @@ differential: install
 
 check-langgraph: install
 	$(BIN)/python scripts/check_langgraph.py $(ARGS)
+
+fuzz-server: install
+	PERDURE_SCHEMA_EXAMPLES=$${PERDURE_SCHEMA_EXAMPLES:-100} $(BIN)/python -m pytest -q tests/sdk/test_http_schema.py
+
+compare-server: install
+	$(BIN)/python tests/peer/record.py --check
+	$(BIN)/python -m pytest tests/peer
 
 compat: install
 	$(BIN)/python tests/architecture/compat_page.py

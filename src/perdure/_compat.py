@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import langgraph.graph.message as _graph_message
 import langgraph.pregel._checkpoint as _pregel_checkpoint
@@ -67,10 +67,14 @@ from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import PregelExecutableTask, TimeoutPolicy
+from langgraph_sdk import Auth
 from temporalio.client import WorkflowHandle
 from temporalio.converter import DataConverter
 
 from perdure._compat_models import MODELS_REPLACED
+
+if TYPE_CHECKING:
+    from temporalio.worker import Worker
 
 __all__ = [
     "ACTIVITY_MARK",
@@ -93,7 +97,6 @@ __all__ = [
     "DEFAULT_BOUND",
     "DEFAULT_RECURSION_LIMIT",
     "INTERRUPT",
-    "IN_SANDBOX",
     "NS_END",
     "NS_SEP",
     "PREVIOUS",
@@ -114,6 +117,8 @@ __all__ = [
     "RunnableSeq",
     "StreamMessagesHandler",
     "TaskFunction",
+    "auth_handler",
+    "authenticate_handler",
     "configurable",
     "get_runnable_for_task",
     "graph_ids",
@@ -126,9 +131,6 @@ __all__ = [
 
 ACTIVITY_MARK = "__temporal_activity_definition"
 """Where `@activity.defn` leaves its definition on a function."""
-
-IN_SANDBOX = "__temporal_in_sandbox"
-"""Where a sandboxed workflow instance keeps, in its `globals_and_locals`, what runs inside."""
 
 
 def configurable(config: RunnableConfig) -> dict[str, Any]:
@@ -228,9 +230,31 @@ def is_activity(function: Any) -> bool:
     return hasattr(function, ACTIVITY_MARK)
 
 
+def authenticate_handler(auth: Auth) -> Any:
+    """The project's `@auth.authenticate`, or `None`."""
+    return auth._authenticate_handler  # pyright: ignore[reportPrivateUsage]
+
+
+def auth_handler(auth: Auth, resource: str, action: str) -> Any:
+    """The most specific of the project's `@auth.on` handlers, or `None`."""
+    handlers: Mapping[tuple[str, str], list[Any]] = auth._handlers  # pyright: ignore[reportPrivateUsage]
+    for key in ((resource, action), (resource, "*"), ("*", action), ("*", "*")):
+        if key in handlers:
+            return handlers[key][-1]
+    everywhere: list[Any] = auth._global_handlers  # pyright: ignore[reportPrivateUsage]
+    return everywhere[-1] if everywhere else None
+
+
 def data_converter_of(handle: WorkflowHandle[Any, Any]) -> DataConverter:
     """What a workflow handle encodes with."""
     return handle._data_converter  # pyright: ignore[reportPrivateUsage]
+
+
+def be_patient(worker: Worker, seconds: int) -> None:
+    """How long a workflow task may take before the SDK interrupts it. Has to be said before the worker runs."""
+    workflow_worker = worker._workflow_worker  # pyright: ignore[reportPrivateUsage]
+    if workflow_worker is not None and workflow_worker._deadlock_timeout_seconds is not None:  # pyright: ignore[reportPrivateUsage]
+        workflow_worker._deadlock_timeout_seconds = seconds  # pyright: ignore[reportPrivateUsage]
 
 
 def install() -> None:

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 from random_graphs import Graph, build, graphs, reached
 
-EXAMPLES = int(os.environ.get("PERDURE_DIFF_EXAMPLES", "160"))
+EXAMPLES = int(os.environ.get("PERDURE_DIFF_EXAMPLES", "96"))
 SEED = int(os.environ.get("PERDURE_DIFF_SEED", "0"))
 
 MOST_CALLS = 10

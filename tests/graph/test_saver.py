@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
 
 from perdure.graph.saver import WindowSaver
 
@@ -56,3 +59,25 @@ def test_graphs_in_many_threads_save_side_by_side() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(save, range(8)))
     assert len(namespaces(saver)) == 16
+
+
+def test_an_update_of_an_earlier_checkpoint_is_not_taken_for_what_came_after_it() -> None:
+    """Versions of channels are counted along a branch, so those of two branches coincide."""
+
+    class Log(TypedDict):
+        log: Annotated[list[str], operator.add]
+
+    builder = (
+        StateGraph(Log)
+        .add_node("one", lambda _: {"log": ["one"]})
+        .add_node("two", lambda _: {"log": ["two"]})
+    )
+    builder.add_edge(START, "one").add_edge("one", "two")
+    graph = builder.compile(checkpointer=WindowSaver(keep=10))
+    graph.invoke({"log": []}, {"configurable": {"thread_id": "t"}})
+    [earlier] = [
+        s for s in graph.get_state_history({"configurable": {"thread_id": "t"}}) if s.next == ("two",)
+    ]
+    updated = graph.update_state(earlier.config, {"log": ["by hand"]})
+    assert graph.get_state(updated).values == {"log": ["one", "by hand"]}
+    assert graph.invoke(None, updated) == {"log": ["one", "by hand", "two"]}

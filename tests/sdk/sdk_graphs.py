@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, NotRequired
 
-from langchain_core.messages import AIMessage
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
@@ -70,6 +74,16 @@ def _asking() -> Any:
     builder.add_node("after", after)
     builder.add_edge(START, "ask")
     builder.add_edge("ask", "after")
+    return builder.compile()
+
+
+def _counsel() -> Any:
+    def ask(state: Chat) -> dict[str, Any]:
+        return {"messages": [("ai", f"told {interrupt('what now?')}")]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
     return builder.compile()
 
 
@@ -139,12 +153,59 @@ def _flaky() -> Any:
     return builder.compile()
 
 
+def _whoami() -> Any:
+    def tell(state: Notes, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        told = config["configurable"]
+        user = told.get("langgraph_auth_user")
+        seen = runtime.server_info.user if runtime.server_info else None
+        return {
+            "log": [
+                user["identity"] if user else None,
+                seen.identity if seen else None,
+                told.get("langgraph_auth_user_id"),
+                told.get("langgraph_auth_permissions"),
+                user.team if user and "team" in user else None,
+                told.get("x-tenant"),
+                told.get("authorization"),
+            ]
+        }
+
+    builder = StateGraph(Notes)
+    builder.add_node("tell", tell)
+    builder.add_edge(START, "tell")
+    return builder.compile()
+
+
+def _talking() -> Any:
+    """Says eight words with time between them."""
+
+    async def talk(state: Chat, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await _Slowly().ainvoke(state["messages"], config)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("talk", talk)
+    builder.add_edge(START, "talk")
+    return builder.compile()
+
+
+class _Slowly(GenericFakeChatModel):
+    messages: Any = ()
+
+    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+        for number, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight"]):
+            yield ChatGenerationChunk(message=AIMessageChunk(word if number == 0 else f" {word}"))
+            await asyncio.sleep(0.2)
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "talking": _talking(),
+        "whoami": _whoami(),
         "flaky": _flaky(),
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),
         "outer": _outer(),

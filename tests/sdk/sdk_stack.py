@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,9 @@ class serving:
 class Stack:
     """`url` is the HTTP server's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, served: Mapping[str, Any] | None = None) -> None:
         self._folder = folder
+        self._graphs = served or graphs()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self.url = ""
@@ -91,7 +92,7 @@ class Stack:
         broker = MemoryBroker()
         self.broker = broker
         plugin = PerdurePlugin(
-            graphs(), payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
+            self._graphs, payloads=(self._folder / "payloads").as_uri(), store=InMemoryStore(), broker=broker
         )
         server = await enter(
             DevServer(
@@ -105,5 +106,15 @@ class Stack:
         )
         client = await connect_temporal(server.address, plugins=[plugin])
         await enter(Worker(client, task_queue="sdk", graceful_shutdown_timeout=timedelta(0)))
-        backend = Backend(PerdureClient(client, task_queue="sdk"), plugin.registry, plugin.store, broker)
-        self.url = await enter(serving(create_app(backend)))
+        self.backend = Backend(PerdureClient(client, task_queue="sdk"), plugin.registry, plugin.store, broker)
+        self.url = await enter(serving(create_app(self.backend)))
+
+    @contextmanager
+    def serving(self, **options: Any) -> Iterator[str]:
+        """One more HTTP server on the same backend, with `create_app`'s options; its URL."""
+        server = serving(create_app(self.backend, **options))
+        yield self._do(server.__aenter__())
+        self._do(server.__aexit__())
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from perdure.errors import ConfigError
-from perdure.server.cors import cors_of
+from perdure.server.http_settings import http_settings
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ async def test_pages_of_this_machine_may_use_it(http: httpx.AsyncClient) -> None
     assert await allowed("https://example.com") is None
     assert await allowed("http://localhost.example.com") is None
     with pytest.raises(ConfigError, match=r"http\.cors\.allow_origins"):
-        cors_of({"cors": {"allow_origins": "*"}})
-    assert cors_of({"cors": {"allow_origins": ["*"]}}).allow_origins == ["*"]
+        http_settings({"cors": {"allow_origins": "*"}})
+    assert http_settings({"cors": {"allow_origins": ["*"]}}).cors.allow_origins == ["*"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"assistant_id": 5}'])

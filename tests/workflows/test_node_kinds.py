@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import AsyncIterator, Callable
 from functools import partial, wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -267,3 +268,21 @@ async def test_parallel_nodes_start_together_and_join(same: Any, number: int) ->
     builder.add_edge(names, "join")
     result = await same(builder.compile(), {"log": []})
     assert result["log"][-1] == f"joined {number}"
+
+
+async def test_a_router_may_import_and_read_files(same: Any, tmp_path: Path) -> None:
+    """Once per step as it happens, and again at each replay: what it reads has to stay the same."""
+    table = tmp_path / "routes.csv"
+    table.write_text("start,function\n")
+
+    def route(state: Log) -> str:
+        import csv
+
+        with open(table) as lines:
+            return dict(csv.reader(lines))["start"]
+
+    builder = StateGraph(Log)
+    builder.add_node(function)
+    builder.add_node(coroutine)
+    builder.add_conditional_edges(START, route, ["function", "coroutine"])
+    await same(builder.compile(), {"log": []})

@@ -68,7 +68,7 @@ async def test_a_kept_thread_remembers_its_earlier_runs() -> None:
 
 
 async def test_runs_of_one_thread_are_worked_off_in_order() -> None:
-    async with PerdureEnvironment.start({"chat": chat()}) as env:
+    async with PerdureEnvironment.start({"chat": chat()}, time_skipping=False) as env:
         first, second = [
             await env.start("chat", {"messages": [("user", text)]}, thread_id="t", keep_open=True)
             for text in "ab"

@@ -40,6 +40,7 @@ from perdure.contract.node import NodeInput, Scratch
 from perdure.contract.policy import METADATA_KEY
 from perdure.contract.thread import SavedCheckpoint
 from perdure.graph.saver import WindowSaver
+from perdure.graph.user import server_info
 
 __all__ = ["AttemptScope"]
 
@@ -102,6 +103,7 @@ class AttemptScope:
                 node_attempt=info.attempt,
                 node_first_attempt_time=info.scheduled_time.timestamp(),
             ),
+            server_info=server_info(conf),
         )
         internals: dict[str, Any] = {
             CONFIG_KEY_SEND: self.writes.extend,

@@ -86,4 +86,9 @@ class Telling:
     def _publish(self, event: str, namespace: tuple[str, ...], data: Any) -> None:
         if self._broker is not None:
             inside = namespace if "subgraphs" in self._call.stream else ()
-            self._broker.publish(self._call.run, NS_SEP.join((event, *inside)), to_json(data))
+            self._broker.publish(
+                activity.info().workflow_id or "",
+                self._call.run,
+                NS_SEP.join((event, *inside)),
+                to_json(data),
+            )

@@ -7,13 +7,14 @@ import importlib.util
 import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perdure.errors import ConfigError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from perdure.graph.project import Project
     from perdure.streams.broker import Broker
     from perdure.worker.plugin import PerdurePlugin
 
@@ -50,15 +51,16 @@ async def http_server(
     host: str,
     port: int,
     broker: Broker | None,
-    settings: Any = None,
+    project: Project,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
-        settings: the `http` section of `langgraph.json`.
+        project: what its `http` and `auth` say is served.
 
     Raises:
-        ConfigError: when the extra is not installed, the port is taken, or a setting is none.
+        ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
+            names does not load.
     """
     if not installed():
         raise ConfigError(f"the HTTP server needs more packages: {INSTALL_HINT}")
@@ -67,25 +69,32 @@ async def http_server(
     from perdure.client import PerdureClient
     from perdure.server.app import create_app
     from perdure.server.backend import Backend
-    from perdure.server.cors import cors_of
+    from perdure.server.custom import load_access
+    from perdure.server.http_settings import http_settings
 
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Generator[None]:
             yield  # they are the process's business
 
+    backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
+    settings = http_settings(project.http)
+    authenticator, custom = await load_access(project, settings)
+    app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)
     try:
         listening = _listening(host, port)
     except OSError as error:
         raise ConfigError(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
-    backend = Backend(PerdureClient(client, task_queue=task_queue), plugin.registry, plugin.store, broker)
-    app = create_app(backend, cors=cors_of(settings))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
     server = Server(config)
     async with plugin.store.opened():
         task = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        if task.done():
+            raise ConfigError("the HTTP server did not start: the lifespan of http.app failed (see above)")
         try:
             yield f"http://{host}:{port}"
         finally:

@@ -1,7 +1,7 @@
 """`perdure serve`: the HTTP server alone. Side: cli.
 
-It loads the project's graphs too: what threads hold is read with their types. What runs do while they run is told in the
-worker's process, so from here streams tell how runs end; `perdure dev`, where both are in one process, tells all.
+It loads the project's graphs too: what threads hold is read with their types. What runs do while they run reaches it through
+the broker that the workers have, too (`PERDURE_BROKER`); without one, streams tell how runs end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from perdure.cli.telemetry import telemetry
 from perdure.cli.worker import connect_waiting, store_of
 from perdure.cli.worker_log import log_to_stderr
 from perdure.graph.project import load_project
+from perdure.streams import configured_broker
 from perdure.worker.plugin import PerdurePlugin
 
 __all__ = ["serve"]
@@ -27,7 +28,8 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
     """Serve until SIGINT or SIGTERM."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    plugin = PerdurePlugin(await project.aload(), store=await store_of(project))
+    broker = configured_broker()
+    plugin = PerdurePlugin(await project.aload(), store=await store_of(project), broker=broker)
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=wait_seconds))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,8 +42,8 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
             task_queue=settings.task_queue,
             host=host,
             port=port,
-            broker=None,
-            settings=project.http,
+            broker=broker,
+            project=project,
         ) as url,
     ):
         stderr().print(

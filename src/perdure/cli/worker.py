@@ -26,7 +26,7 @@ from perdure.errors import ConfigError, ServerUnreachable
 from perdure.graph.project import Project, load_project
 from perdure.graph.project_settings import plugin_options
 from perdure.storage.store import STORE_VARIABLE, StoreSetting
-from perdure.streams import MemoryBroker
+from perdure.streams import MemoryBroker, configured_broker
 from perdure.worker.plugin import PerdurePlugin
 from perdure.worker.process import run_worker
 
@@ -58,7 +58,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
 
 
 async def _work(settings: Settings, options: WorkerOptions, project: Project) -> int:
-    broker = MemoryBroker() if options.http else None
+    broker = configured_broker() or (MemoryBroker() if options.http else None)
     plugin = PerdurePlugin(
         await project.aload(),
         store=await store_of(project),
@@ -97,7 +97,7 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
                 host=host,
                 port=int(port),
                 broker=broker,
-                settings=project.http,
+                project=project,
             )
             await stack.enter_async_context(serving)
         await run_worker(

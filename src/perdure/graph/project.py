@@ -56,6 +56,7 @@ class Project:
     limits: ProjectLimits = field(default_factory=ProjectLimits)
     http: Any = None
     settings: Any = None
+    auth: Any = None
 
     @property
     def name(self) -> str:
@@ -137,6 +138,7 @@ def load_project(path: Path | None = None) -> Project:
         limits=read_limits(data.get("perdure"), f"{file}: 'perdure'"),
         http=data.get("http"),
         settings=data.get("perdure"),
+        auth=data.get("auth"),
     )
 
 

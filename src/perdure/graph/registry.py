@@ -16,6 +16,7 @@ from perdure.contract.thread import SavedCheckpoint
 from perdure.errors import ConfigError, GraphNotFound
 from perdure.graph.mirror import mirror
 from perdure.graph.schema import graph_types
+from perdure.graph.user import RunUser
 from perdure.payloads import TypeRegistry
 
 __all__ = ["GraphRegistry"]
@@ -42,6 +43,7 @@ class GraphRegistry:
             SavedCheckpoint,
             NodeError,
             entrypoint.final,
+            RunUser,
             *types,
             *(t for g in self._graphs.values() for t in graph_types(g)),
         )

@@ -153,12 +153,13 @@ class WindowSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         namespace: str = configurable(config).get("checkpoint_ns", "")
+        parent: str | None = configurable(config).get("checkpoint_id")
         kept: Checkpoint = {
             **copy_checkpoint(checkpoint),
-            "channel_values": self._values(namespace, checkpoint),
+            "channel_values": self._values(namespace, checkpoint, parent),
             "ts": time_of(checkpoint["id"]),
         }
-        self._add(namespace, kept, metadata, configurable(config).get("checkpoint_id"))
+        self._add(namespace, kept, metadata, parent)
         slots = self._slots[namespace]
         while len(slots) > self._keep and _is_whole(list(slots.values())[1]):
             oldest = next(iter(slots))
@@ -272,9 +273,10 @@ class WindowSaver(BaseCheckpointSaver[int]):
         slots.pop(checkpoint["id"], None)
         slots[checkpoint["id"]] = _Slot(checkpoint, metadata, parent_id)
 
-    def _values(self, namespace: str, checkpoint: Checkpoint) -> dict[str, Any]:
-        """The channel values; containers are copied, once for each version of a channel."""
-        before = self._latest(namespace)
+    def _values(self, namespace: str, checkpoint: Checkpoint, parent: str | None) -> dict[str, Any]:
+        """The channel values; containers are copied, once for each version of a channel. Versions are counted along a branch:
+        those of another one are of other values."""
+        before = self._slots.get(namespace, {}).get(parent) if parent else None
         old_versions = before.checkpoint["channel_versions"] if before else {}
         old = before.checkpoint["channel_values"] if before else {}
         versions = checkpoint["channel_versions"]

@@ -7,14 +7,21 @@ same threads.
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.server import errors
+from perdure.server.authentication import Authenticator
 from perdure.server.backend import Backend
-from perdure.server.cors import Cors
-from perdure.server.routes import assistants, runs, store, system, threads
+from perdure.server.custom import behind, gates_of, mounted
+from perdure.server.guard import Guard
+from perdure.server.http_settings import HttpSettings
+from perdure.server.responses import ERRORS
+from perdure.server.routes import assistants, mcp, openai, runs, store, system, threads
 from perdure.server.tracing import TraceHeaders
 
 __all__ = ["create_app"]
@@ -22,26 +29,71 @@ __all__ = ["create_app"]
 _MOST_BYTES = 20_000_000
 
 
-def create_app(backend: Backend, *, cors: Cors | None = None, most_bytes: int = _MOST_BYTES) -> FastAPI:
+def create_app(
+    backend: Backend,
+    *,
+    settings: HttpSettings | None = None,
+    authenticator: Authenticator | None = None,
+    custom: Starlette | None = None,
+    most_bytes: int = _MOST_BYTES,
+) -> Starlette:
     """Args:
-    cors: which web pages may use it; default: those of this machine.
+    settings: the `http` section of `langgraph.json`.
+    authenticator: without one, everybody may do everything.
+    custom: the project's own application: it is changed, and returned, with the server's routes behind its own.
     most_bytes: larger request bodies are refused (413).
     """
-    app = FastAPI(
+    settings = settings or HttpSettings()
+    routers = _routers(settings)
+    api = _api(backend, settings, routers)
+    gates = gates_of(api, routers, custom, custom_too=settings.enable_custom_route_auth)
+    guard = Middleware(
+        Guard,
+        backend=backend,
+        gates=gates,
+        authenticator=authenticator,
+        headers=settings.configurable_headers.patterns,
+    )
+    layers = [
+        settings.cors.middleware(),
+        Middleware(_BodyLimit, most_bytes=most_bytes),
+        Middleware(TraceHeaders),
+        guard,
+    ]
+    app = api if custom is None else behind(custom, api)
+    first = 0 if settings.middleware_order == "auth_first" else len(app.user_middleware)
+    app.user_middleware[first:first] = layers
+    return mounted(app, api, settings.mount_prefix) if settings.mount_prefix else app
+
+
+def _routers(settings: HttpSettings) -> list[APIRouter]:
+    parts = {
+        "assistants": assistants,
+        "threads": threads,
+        "runs": runs,
+        "store": store,
+        "mcp": mcp,
+        "openai": openai,
+    }
+    meta = system.ok_only if settings.disable_meta else system.router
+    return [meta, *(module.router for part, module in parts.items() if not settings.disabled(part))]
+
+
+def _api(backend: Backend, settings: HttpSettings, routers: list[APIRouter]) -> FastAPI:
+    meta: dict[str, Any] = {"openapi_url": None} if settings.disable_meta else {}
+    api = FastAPI(
         title="Perdure",
         version=version("perdure"),
         description="LangGraph's server API, on Temporal: runs survive whatever happens.",
         # Where traces are on, FastAPI has a span for each request; those inside it would hide the run's.
         telemetry={"operation_spans": False},
+        **meta,
     )
-    app.state.backend = backend
-    errors.install(app)
-    for module in (system, assistants, threads, runs, store):
-        app.include_router(module.router)
-    app.add_middleware(TraceHeaders)
-    app.add_middleware(_BodyLimit, most_bytes=most_bytes)
-    (cors or Cors()).install(app)
-    return app
+    api.state.backend = backend
+    errors.install(api)
+    for router in routers:
+        api.include_router(router, responses=ERRORS)
+    return api
 
 
 class _BodyLimit:

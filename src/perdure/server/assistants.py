@@ -42,26 +42,27 @@ class Assistants:
     async def get(self, name: str) -> dict[str, Any]:
         """By id, or by the name of its graph. Raises 404."""
         name = default_id(name) if name in set(self._registry) else name
-        found = await self._saved(name)
-        if found is None and name in self._own:
-            found = self._default(name)
+        found = await self.find(name)
         if found is None or found["graph_id"] not in set(self._registry):
             raise not_found("Assistant", name)
         return found
+
+    async def find(self, assistant_id: str) -> dict[str, Any] | None:
+        """By id alone; also of a graph that is gone."""
+        found = await self._saved(assistant_id)
+        return self._default(assistant_id) if found is None and assistant_id in self._own else found
 
     async def create(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises 404 for an unknown graph, 409 where the id is taken."""
         self._check_graph(body["graph_id"])
         assistant_id = body["assistant_id"] or str(uuid.uuid4())
-        known = await self._saved(assistant_id) or (
-            self._default(assistant_id) if assistant_id in self._own else None
-        )
+        known = await self.find(assistant_id)
         if known is not None:
             if body["if_exists"] == "do_nothing":
                 return known
             raise failed(409, f"Assistant with ID {assistant_id} already exists")
         now = _now()
-        made = {key: body[key] for key in _VERSIONED}
+        made = _mirrored({key: body[key] for key in _VERSIONED})
         return await self._save(
             {"assistant_id": assistant_id, **made, "created_at": now, "updated_at": now, "version": 1}
         )
@@ -71,7 +72,7 @@ class Assistants:
         known = await self.get(name)
         if changes.get("graph_id"):
             self._check_graph(changes["graph_id"])
-        changed = {key: value for key, value in changes.items() if value is not None}
+        changed = _mirrored({key: value for key, value in changes.items() if value is not None})
         if "metadata" in changed:
             changed["metadata"] = {**known["metadata"], **changed["metadata"]}
         versions = await self._all_versions(known)
@@ -93,6 +94,8 @@ class Assistants:
 
     async def search(self, where: Mapping[str, Any]) -> list[dict[str, Any]]:
         """All that fit, newest first, or as `sort_by` and `sort_order` say."""
+        if where.get("graph_id"):
+            self._check_graph(where["graph_id"])
         store = self._stores.current
         saved = [] if store is None else await store.asearch(_NAMESPACE, limit=_MOST)
         found = {item.key: item.value for item in saved}
@@ -170,6 +173,19 @@ class Assistants:
             [] if store is None else await store.asearch((*_VERSIONS, assistant["assistant_id"]), limit=_MOST)
         )
         return sorted((item.value for item in items), key=lambda item: item["version"]) or [dict(assistant)]
+
+
+def _mirrored(given: dict[str, Any]) -> dict[str, Any]:
+    """Of the context and what can be configured, each stands for the other where that one is not given: clients of LangGraph's
+    server read the one or the other."""
+    configurable = (given.get("config") or {}).get("configurable")
+    if configurable and given.get("context"):
+        raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
+    if configurable:
+        return {**given, "context": configurable}
+    if given.get("context"):
+        return {**given, "config": {**(given.get("config") or {}), "configurable": given["context"]}}
+    return given
 
 
 def _contains(metadata: Mapping[str, Any], wanted: Mapping[str, Any] | None) -> bool:

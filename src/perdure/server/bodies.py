@@ -70,6 +70,12 @@ class ConfigBody(_Body):
     configurable: dict[str, Any] = Field(default_factory=dict)
     metadata: Metadata | None = None
 
+    @field_validator("configurable")
+    @classmethod
+    def _without_users(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Who asks is the server's to say."""
+        return {key: item for key, item in value.items() if not key.startswith("langgraph_auth_")}
+
     def given(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True, exclude_defaults=True)
 

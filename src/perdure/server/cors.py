@@ -6,15 +6,11 @@ that writes `"allow_origins": ["*"]`.
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from perdure.errors import ConfigError
-
-__all__ = ["Cors", "cors_of"]
+__all__ = ["Cors"]
 
 _LOOPBACK = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 # What clients read of an answer.
@@ -34,9 +30,9 @@ class Cors(BaseModel):
     expose_headers: list[str] = Field(default_factory=list)
     max_age: int = 600
 
-    def install(self, app: FastAPI) -> None:
+    def middleware(self) -> Middleware:
         own = not self.allow_origins and self.allow_origin_regex is None
-        app.add_middleware(
+        return Middleware(
             CORSMiddleware,
             allow_origins=self.allow_origins,
             allow_origin_regex=_LOOPBACK if own else self.allow_origin_regex,
@@ -46,14 +42,3 @@ class Cors(BaseModel):
             expose_headers=[*_EXPOSED, *self.expose_headers],
             max_age=self.max_age,
         )
-
-
-def cors_of(http: Any) -> Cors:
-    """The settings, from the `http` section of `langgraph.json`. Raises ConfigError."""
-    section: Any = http.get("cors") if isinstance(http, dict) else None
-    try:
-        return Cors() if section is None else Cors.model_validate(section)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in ("http", "cors", *first["loc"]))
-        raise ConfigError(f"langgraph.json: {where}: {first['msg']}") from error

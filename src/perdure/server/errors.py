@@ -15,12 +15,13 @@ Side: server.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from langgraph.store.base import InvalidNamespaceError
 from starlette.exceptions import HTTPException
 from temporalio.client import RPCTimeoutOrCancelledError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
@@ -39,7 +40,7 @@ from perdure.errors import (
     ThreadNotFound,
 )
 
-__all__ = ["failed", "install", "not_found"]
+__all__ = ["answered", "failed", "install", "not_found"]
 
 _log = logging.getLogger(__name__)
 
@@ -68,13 +69,17 @@ def not_found(what: str, name: str) -> HTTPException:
 
 def install(app: FastAPI) -> None:
     """Answer every error in the one shape."""
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(PerdureError, _ours)
-    app.add_exception_handler(WorkflowUpdateFailedError, _refused)
-    app.add_exception_handler(RPCError, _rpc)
-    app.add_exception_handler(RPCTimeoutOrCancelledError, _no_answer)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+def answered(error: Exception) -> Response:
+    """The answer, where no application is there to give it."""
+    request = Request({"type": "http", "headers": []})
+    for kind in type(error).__mro__:
+        if kind in _HANDLERS:
+            return _HANDLERS[kind](request, error)
+    return _unexpected(request, error)
 
 
 def _answer(status: int, detail: str, **more: Any) -> JSONResponse:
@@ -113,6 +118,10 @@ def _refused(request: Request, error: Any) -> JSONResponse:
     return _ours(request, (kind or PerdureError)(str(cause)))
 
 
+def _no_namespace(_: Request, error: Any) -> JSONResponse:
+    return _answer(422, f"namespace: {error}")
+
+
 def _rpc(_: Request, error: Any) -> JSONResponse:
     if error.status == RPCStatusCode.NOT_FOUND:
         return _answer(404, "not found")
@@ -130,3 +139,15 @@ def _no_answer(_: Request, error: Any) -> JSONResponse:
     return _answer(
         503, f"no answer in time: is a worker with the graph running, and Temporal there? ({error})"
     )
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Any], Response]] = {
+    HTTPException: _http,
+    RequestValidationError: _invalid,
+    PerdureError: _ours,
+    WorkflowUpdateFailedError: _refused,
+    InvalidNamespaceError: _no_namespace,
+    RPCError: _rpc,
+    RPCTimeoutOrCancelledError: _no_answer,
+    Exception: _unexpected,
+}

@@ -18,6 +18,7 @@ from langgraph.types import Command, Send
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
+from perdure.server.access import authorise_run
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed
@@ -57,9 +58,10 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     if body.config.configurable and body.context:
         raise failed(400, "Cannot specify both configurable and context. Prefer setting context alone.")
     assistant = await backend.assistants.get(body.assistant_id)
+    body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
-    request = _request(assistant, target, body)
+    request = _request(assistant, target, body, backend.caller.configurable())
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     temporary = stateless and body.on_completion == "delete"
     with starting(request.graph, target) as trace:
@@ -106,7 +108,9 @@ async def _values(backend: Backend, thread_id: str) -> Any:
     return found[0].values if found else {}
 
 
-def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> RunRequest:
+def _request(
+    assistant: Mapping[str, Any], thread_id: str, body: RunCreate, told: Mapping[str, Any]
+) -> RunRequest:
     run_id = str(uuid.uuid4())
     known: dict[str, Any] = assistant["config"]
     ids = {
@@ -116,17 +120,19 @@ def _request(assistant: Mapping[str, Any], thread_id: str, body: RunCreate) -> R
         "assistant_id": assistant["assistant_id"],
     }
     metadata = {**assistant["metadata"], **body.metadata}
+    # Each stands for the other where that one is not given, as graphs read the one or the other.
+    context = {**(assistant.get("context") or {}), **(body.context or body.config.configurable)} or None
     config = {
         **known,
         **body.config.given(),
         "configurable": {
             **known.get("configurable", {}),
-            **body.config.configurable,
+            **(body.context or body.config.configurable),
             **{key: ids[key] for key in ("run_id", "graph_id", "assistant_id")},
+            **told,
         },
         "metadata": {**known.get("metadata", {}), **(body.config.metadata or {}), **metadata, **ids},
     }
-    context = {**(assistant.get("context") or {}), **(body.context or {})} or None
     return RunRequest(
         id=run_id,
         input=body.input if body.command is None or body.command.is_empty else _command(body.command),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from langchain_core.utils.pydantic import create_model
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
@@ -25,11 +26,12 @@ def schemas(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
 
 
 def _state(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
-    properties: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in graph.stream_channels_list:
         channel: Any = graph.channels[name]
-        properties[name] = {"title": name, **(_or_none(TypeAdapter(channel.UpdateType).json_schema) or {})}
-    return {"title": graph.get_name("State"), "type": "object", "properties": properties}
+        shown = _or_none(TypeAdapter(channel.UpdateType).json_schema) is not None
+        fields[name] = (channel.UpdateType if shown else Any, None)
+    return create_model(graph.get_name("State"), **fields).model_json_schema()
 
 
 def _context(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any] | None:

@@ -78,15 +78,15 @@ def state_shape(thread_id: str, snapshot: ThreadSnapshot) -> dict[str, Any]:
     }
 
 
-def empty_state(thread_id: str) -> dict[str, Any]:
+def empty_state() -> dict[str, Any]:
     """Of a thread on which nothing has run."""
     return {
         "values": {},
         "next": [],
         "tasks": [],
-        "metadata": {},
+        "metadata": None,
         "created_at": None,
-        "checkpoint": checkpoint(thread_id, None, ""),
+        "checkpoint": None,
         "parent_checkpoint": None,
         "interrupts": [],
         "checkpoint_id": None,

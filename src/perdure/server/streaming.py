@@ -17,7 +17,7 @@ from perdure.contract.state import HistoryRequest
 from perdure.errors import ThreadBusy, ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.runs import Started, run_result
-from perdure.streams.broker import END
+from perdure.streams.broker import BEGIN, END, LOST
 from perdure.streams.wire import to_json
 
 __all__ = ["events", "modes_of"]
@@ -64,12 +64,12 @@ async def _told(
         async for chunk in _end(backend, started):
             yield chunk
         return
-    if joined and not broker.knows(started.run_id, after):
+    if joined and not await broker.knows(started.thread_id, started.run_id, after=after):
         yield _written("values", to_json(await _values(backend, started.thread_id)), None)
         if await _is_over(backend, started):
             return
     silent, over = 0, False
-    async for event in broker.listen(started.run_id, after=after):
+    async for event in broker.listen(started.thread_id, started.run_id, after=after):
         if event is None:
             silent += 1
             yield _HEARTBEAT
@@ -81,7 +81,9 @@ async def _told(
             over = silent >= _SILENT and await _is_over(backend, started)
             continue
         silent, over = 0, False
-        if event.event != END and _wanted(event.event, modes):
+        if event.event == LOST:
+            yield _written("values", to_json(await _values(backend, started.thread_id)), None)
+        elif event.event not in (BEGIN, END) and _wanted(event.event, modes):
             yield _written(event.event, event.data, event.id)
 
 

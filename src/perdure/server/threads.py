@@ -77,21 +77,23 @@ class ServedThreads:
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    async def create(self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = "") -> bool:
-        """Whether it was made; else it was there already."""
+    async def create(
+        self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = ""
+    ) -> ThreadLine | None:
+        """What was made; `None` where it was there already. Nobody is asked what it is like: a workflow that has just been
+        started takes a second to answer."""
         start = await self._start(graph, metadata)
+        options = await self._options(thread_id, start)
         try:
             await self.client.temporal.start_workflow(
-                names.THREAD_WORKFLOW,
-                self._sendable(start, "the thread's metadata"),
-                **await self._options(thread_id, start),
+                names.THREAD_WORKFLOW, self._sendable(start, "the thread's metadata"), **options
             )
         except WorkflowAlreadyStartedError:
-            return False
-        return True
+            return None
+        return _started(options)
 
-    async def copy(self, thread_id: str, copied: str) -> None:
-        """A new thread with the state and the questions of another, and none of its runs."""
+    async def copy(self, thread_id: str, copied: str) -> ThreadLine:
+        """A new thread with the state and the questions of another, and none of its runs. What was made, as `create`."""
         line = await self.line(thread_id)
         state = await self.state(thread_id)
         source = await self._ask(thread_id, names.QUERY_RESTART, None, ThreadStart)
@@ -105,11 +107,12 @@ class ServedThreads:
             root="",
         )
         start = replace(start, carry=carry)
+        status = "interrupted" if state.interrupts else "idle"
+        options = await self._options(copied, start, status=status)
         await self.client.temporal.start_workflow(
-            names.THREAD_WORKFLOW,
-            self._sendable(start, "the thread's state"),
-            **await self._options(copied, start, status="interrupted" if state.interrupts else "idle"),
+            names.THREAD_WORKFLOW, self._sendable(start, "the thread's state"), **options
         )
+        return _started(options)
 
     async def line(self, thread_id: str) -> ThreadLine:
         """Raises ThreadNotFound for a thread that is not there, or closed."""
@@ -366,6 +369,12 @@ def _attributes(graph: str, status: str, metadata: Mapping[str, Any]) -> TypedSe
     if terms:
         pairs.append(SearchAttributePair(SearchAttributeKey.for_keyword_list(names.SEARCH_METADATA), terms))
     return TypedSearchAttributes(pairs)
+
+
+def _started(options: Mapping[str, Any]) -> ThreadLine:
+    memo: Mapping[str, Any] = options["memo"]
+    created: float = memo["created_at"]
+    return ThreadLine(options["id"], memo["graph"], memo["status"], dict(memo["metadata"]), created, created)
 
 
 async def _line(execution: WorkflowExecution) -> ThreadLine:

@@ -5,5 +5,6 @@ Nothing here is the truth: that is the thread's state. A stream that is lost cos
 
 from perdure.streams.broker import Broker, StreamEvent
 from perdure.streams.memory import MemoryBroker
+from perdure.streams.setting import BROKER_VARIABLE, broker_at, configured_broker
 
-__all__ = ["Broker", "MemoryBroker", "StreamEvent"]
+__all__ = ["BROKER_VARIABLE", "Broker", "MemoryBroker", "StreamEvent", "broker_at", "configured_broker"]

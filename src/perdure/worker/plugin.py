@@ -26,6 +26,7 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import (
     Interceptor,
     ReplayerConfig,
+    UnsandboxedWorkflowRunner,
     Worker,
     WorkerConfig,
     WorkflowInboundInterceptor,
@@ -54,10 +55,10 @@ from perdure.graph.schema import graph_modules
 from perdure.payloads import TypeRegistry, payload_converter_class
 from perdure.storage.external import check_storage, external_storage, size_limit
 from perdure.storage.store import StoreSetting, WorkerStore
-from perdure.streams.broker import Broker
+from perdure.streams import Broker, broker_at
 from perdure.streams.wire import to_json
 from perdure.telemetry.spans import tracing_of
-from perdure.worker.sandbox import ThreadSandbox
+from perdure.worker.instances import OneThreadRunner
 from perdure.worker.slots import lend_slots
 from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.node_calls import EXTERN_DROP_INPUT, EXTERN_PUT_INPUT
@@ -70,7 +71,8 @@ __all__ = ["PerdurePlugin"]
 
 _log = logging.getLogger(__name__)
 
-# Shared between the sandbox and the rest: pure, or (LangGraph) made deterministic. `perdure.workflows` is not among them.
+# For users' own workflows, which run in Temporal's sandbox: what it shares with the rest, because it is pure or (LangGraph)
+# made deterministic.
 _PASSED_THROUGH = (
     "perdure.contract",
     "perdure.errors",
@@ -92,6 +94,9 @@ _PASSED_THROUGH = (
 
 # A worker that died holds its workflows' next tasks for this long; Temporal's default of 10 s is most of a recovery.
 _STICKY_TIMEOUT = timedelta(seconds=1)
+# The SDK interrupts a workflow task that takes longer than 2 s. Where several replay at once that is soon reached, and one that
+# is interrupted starts all over.
+_PATIENCE_SECONDS = 30
 # Cancellation reaches an activity with the answer to a heartbeat, so heartbeats must really be sent.
 _HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
@@ -118,8 +123,9 @@ class PerdurePlugin(SimplePlugin):
         rate_limits: how often models may be called, by model name.
         rates: where that is counted for several workers: "redis://localhost:6379"; default: the environment variable
             `PERDURE_RATES`, else this worker's memory.
+        broker: where runs tell what they do while they do it: "redis://localhost:6379", or one of your own; default:
+            nowhere.
         tracer_provider: what records the traces of runs; default: OpenTelemetry's global one, where there is one.
-        broker: where runs tell what they do while they do it; `None`: nowhere.
     """
 
     def __init__(
@@ -136,7 +142,7 @@ class PerdurePlugin(SimplePlugin):
         client_retries: bool = False,
         rate_limits: Mapping[str, RateLimit] | None = None,
         rates: str | None = None,
-        broker: Broker | None = None,
+        broker: Broker | str | None = None,
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
@@ -144,6 +150,7 @@ class PerdurePlugin(SimplePlugin):
         self.registry = GraphRegistry(graphs or {}, types=types)
         self._converter_class = payload_converter_class(self.registry.types)
         self._payloads = external_storage(payloads)
+        self._broker = broker = broker_at(broker) if isinstance(broker, str) else broker
         self._store = WorkerStore(StoreSetting(store) if store is None or isinstance(store, str) else store)
         self._tracer_provider = tracer_provider
         inputs = LiveInputs(capacity=live_inputs)
@@ -195,6 +202,8 @@ class PerdurePlugin(SimplePlugin):
             if (tracing := tracing_of(self._tracer_provider)) is not None:
                 config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
             lend_slots(config, self._lending)
+            runner = config.get("unsandboxed_workflow_runner") or UnsandboxedWorkflowRunner()
+            config["unsandboxed_workflow_runner"] = OneThreadRunner(runner)
             config["sticky_queue_schedule_to_start_timeout"] = _STICKY_TIMEOUT
             config["max_heartbeat_throttle_interval"] = _HEARTBEAT_THROTTLE
         return config
@@ -206,8 +215,11 @@ class PerdurePlugin(SimplePlugin):
         return config
 
     async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        _compat.be_patient(worker, _PATIENCE_SECONDS)
         async with self._store.opened():
             await super().run_worker(worker, next)
+        if self._broker is not None:
+            await self._broker.flush()
 
     def _warn_of_models(self) -> None:
         for name in self.registry:
@@ -233,8 +245,6 @@ class PerdurePlugin(SimplePlugin):
         runner = existing or SandboxedWorkflowRunner()
         if not isinstance(runner, SandboxedWorkflowRunner):
             return runner
-        if type(runner) is SandboxedWorkflowRunner:
-            runner = ThreadSandbox(runner.restrictions, runner.runner_class)
         modules = {module for name in self.registry for module in graph_modules(self.registry.graph(name))}
         restrictions = runner.restrictions.with_passthrough_modules(*_PASSED_THROUGH, *sorted(modules))
         return dataclasses.replace(runner, restrictions=restrictions)
@@ -246,15 +256,15 @@ def _activities(nodes: NodeActivities, index: EffectIndex) -> list[Callable[...,
 
 
 class _GraphExterns(Interceptor):
-    """Hands the sandboxed thread workflow this worker's graphs and inputs. It intercepts nothing."""
+    """Hands the thread workflow this worker's graphs and inputs. It intercepts nothing."""
 
     def __init__(
         self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
     ) -> None:
-        def publish(run_id: str, event: str, data: Any, *, number: int) -> None:
+        def publish(thread_id: str, run_id: str, event: str, data: Any, *, number: int) -> None:
             if broker is not None:
                 # As JSON at once: the run goes on changing it.
-                broker.publish(run_id, event, to_json(data), number=number)
+                broker.publish(thread_id, run_id, event, to_json(data), number=number)
 
         self._externs: Mapping[str, Callable[..., Any]] = {
             EXTERN_GRAPH: registry.mirror,

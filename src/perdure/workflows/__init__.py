@@ -1,1 +1,1 @@
-"""Deterministic code, run in Temporal's sandbox: the thread workflow and what it is made of."""
+"""Deterministic code: the thread workflow and what it is made of."""

@@ -154,6 +154,9 @@ class RunDriver:
                         result = chunk
                     elif mode == "updates":
                         self._asked += chunk.get(INTERRUPT, ())
+        if self._asked and isinstance(result, dict):
+            # Each node that asks says so by itself; the result has what all of them ask, as `ainvoke`'s has.
+            result = {**result, INTERRUPT: tuple({item.id: item for item in self._asked}.values())}
         return result
 
     async def _answers(self, request: RunRequest) -> dict[str, Any] | None:

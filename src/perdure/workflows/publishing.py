@@ -15,6 +15,7 @@ from temporalio import workflow
 
 from perdure._compat import NS_SEP
 from perdure.contract.thread import RunRequest
+from perdure.workflows.checkpoint_events import told_checkpoint
 
 __all__ = ["EXTERN_PUBLISH", "Publisher"]
 
@@ -50,5 +51,6 @@ class Publisher:
         self.count += 1
         if workflow.unsafe.is_replaying():
             return
+        data = told_checkpoint(event.partition(NS_SEP)[0], data)
         publish = cast("Callable[..., None]", workflow.extern_functions()[EXTERN_PUBLISH])
-        publish(run_id or self._run_id, event, data, number=self.count)
+        publish(workflow.info().workflow_id, run_id or self._run_id, event, data, number=self.count)

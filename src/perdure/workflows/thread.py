@@ -1,6 +1,8 @@
 """The thread workflow: one per thread; drives a graph's runs to their end, through interrupts, failures and restarts.
 
-Side: workflow, in the sandbox.
+Side: workflow. Not in Temporal's sandbox: users' modules would have to pass through it, so that of their code it would guard
+next to nothing, and refuse what LangGraph takes (a router that imports as it runs); building it anew for each run is more than
+half of what a short run costs. What keeps this package deterministic is its tests, which replay at every task.
 
 | state       | meaning                                            | leaves it by                                       |
 |-------------|----------------------------------------------------|----------------------------------------------------|
@@ -50,7 +52,7 @@ __all__ = ["EXTERN_GRAPH", "ThreadWorkflow"]
 _FAILING = (PerdureError, RuntimeError, TypeError, ValueError, LookupError, AttributeError)
 
 
-@workflow.defn(name=names.THREAD_WORKFLOW, failure_exception_types=_FAILING)
+@workflow.defn(name=names.THREAD_WORKFLOW, failure_exception_types=_FAILING, sandboxed=False)
 class ThreadWorkflow:
     """Workflow id = thread id. A one-shot thread's result is its run's final state values."""
 

@@ -166,6 +166,8 @@ class Turns:
         """One run. Its end, however it ends, is kept for who asks for the result."""
         self.run = request = dated(request)
         self.book.begin(request, workflow.time(), self._states.saver.latest_id())
+        if not resume:
+            self._tell("begin", {"graph": request.graph or self._states.name}, request.id)
         self._driving = asyncio.create_task(self.drive(request, resume=resume))
         try:
             self.ends.keep(request.id, await self._driving)
@@ -249,11 +251,15 @@ class Turns:
             self.cancel(CancelRequest(self.run.id, "rollback" if action == "rollback" else "interrupt"))
 
     def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
-        if self._listing.metadata is None:
-            return
         if error is not None:
-            self._driver.publisher.tell("error", error, run_id=run_id)
-        self._driver.publisher.tell("end", {"status": status}, run_id=run_id)
+            self._tell("error", error, run_id)
+        asked = [{"id": item.id, "value": item.value} for item in self._interrupts.waiting]
+        self._tell("end", {"status": status, "interrupts": asked if status == "success" else []}, run_id)
+
+    def _tell(self, event: str, data: dict[str, Any], run_id: str) -> None:
+        """Of runs of the HTTP server."""
+        if self._listing.metadata is not None:
+            self._driver.publisher.tell(event, data, run_id=run_id)
 
 
 def _resumes(input: Any) -> bool:

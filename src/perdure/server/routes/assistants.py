@@ -17,6 +17,7 @@ from perdure.server.bodies import (
     VersionSearch,
 )
 from perdure.server.errors import failed
+from perdure.server.filters import matches
 from perdure.server.schemas import schemas
 from perdure.server.shapes import selected
 
@@ -27,12 +28,19 @@ router = APIRouter(tags=["assistants"])
 
 @router.post("/assistants")
 async def create_assistant(server: Server, body: AssistantCreate) -> Response:
-    return answer(await server.assistants.create(body.model_dump() | {"config": body.config.given()}))
+    # Whoever may not see it is not given the one that there is.
+    if_exists = body.if_exists
+    if server.caller.filters and body.assistant_id and if_exists == "do_nothing":
+        known = await server.assistants.find(body.assistant_id)
+        if known is not None and not matches(known["metadata"], server.caller.filters):
+            if_exists = "raise"
+    given = body.model_dump() | {"config": body.config.given(), "if_exists": if_exists}
+    return answer(await server.assistants.create(given))
 
 
 @router.post("/assistants/search")
 async def search_assistants(server: Server, body: AssistantSearch) -> Response:
-    found = await server.assistants.search(body.model_dump())
+    found = await _search(server, body)
     page = found[body.offset : body.offset + body.limit]
     end = body.offset + len(page)
     more = {"X-Pagination-Next": str(end)} if end < len(found) else None
@@ -41,7 +49,7 @@ async def search_assistants(server: Server, body: AssistantSearch) -> Response:
 
 @router.post("/assistants/count")
 async def count_assistants(server: Server, body: AssistantSearch) -> Response:
-    return answer(len(await server.assistants.search(body.model_dump())))
+    return answer(len(await _search(server, body)))
 
 
 @router.get("/assistants/{assistant_id}")
@@ -64,16 +72,22 @@ async def delete_assistant(server: Server, assistant_id: str) -> None:
 async def get_graph(server: Server, assistant_id: str, xray: bool | int = False) -> Response:
     graph = await _graph(server, assistant_id)
     try:
-        return answer((await graph.aget_graph(xray=xray)).to_json())
+        drawn = (await graph.aget_graph(xray=xray)).to_json()
     except NotImplementedError:
         raise failed(422, "The graph does not support visualization") from None
+    for node in drawn["nodes"]:
+        # Where the node's class is defined, which LangGraph's server does not tell.
+        if isinstance(node.get("data"), dict):
+            node["data"].pop("id", None)
+    return answer(drawn)
 
 
 @router.get("/assistants/{assistant_id}/schemas")
 async def get_schemas(server: Server, assistant_id: str) -> Response:
     assistant = await server.assistants.get(assistant_id)
-    graph = server.registry.graph(assistant["graph_id"])
-    return answer({"graph_id": assistant["graph_id"], **schemas(graph)})
+    name = assistant["graph_id"]
+    graph = server.registry.graph(name).copy({"name": name})
+    return answer({"graph_id": name, **schemas(graph)})
 
 
 @router.get("/assistants/{assistant_id}/subgraphs")
@@ -89,12 +103,18 @@ async def get_subgraph(server: Server, assistant_id: str, namespace: str, recurs
 @router.post("/assistants/{assistant_id}/versions")
 async def get_versions(server: Server, assistant_id: str, body: VersionSearch) -> Response:
     found = await server.assistants.versions(assistant_id, body.metadata)
+    found = [version for version in found if matches(version["metadata"], server.caller.filters)]
     return answer(found[body.offset : body.offset + body.limit])
 
 
 @router.post("/assistants/{assistant_id}/latest")
 async def set_latest(server: Server, assistant_id: str, body: AssistantLatest) -> Response:
     return answer(await server.assistants.set_latest(assistant_id, body.version))
+
+
+async def _search(server: Server, body: AssistantSearch) -> list[dict[str, Any]]:
+    found = await server.assistants.search(body.model_dump())
+    return [assistant for assistant in found if matches(assistant["metadata"], server.caller.filters)]
 
 
 async def _graph(server: Server, assistant_id: str) -> Pregel[Any, Any, Any, Any]:

@@ -65,7 +65,7 @@ async def cancel_many(server: Server, body: CancelMany, action: CancelAction = "
         raise failed(422, "body: give 'status', or 'thread_id' and 'run_ids'")
     wanted = ("pending", "running") if body.status in (None, "all") else (body.status,)
     threads = [body.thread_id] if body.thread_id else await server.threads.busy()
-    for thread_id in threads:
+    for thread_id in await server.own_threads(threads):
         for run in await server.threads.runs(thread_id, RunsRequest(limit=1000)):
             if run.status in wanted and (body.run_ids is None or run.id in body.run_ids):
                 await server.threads.cancel(thread_id, run.id, action=action)
@@ -128,6 +128,8 @@ async def join_stream(
 ) -> Response:
     await server.threads.run(thread_id, run_id)
     started = Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect)
+    # Clients ask like this for all that there was.
+    last_event_id = None if last_event_id == "-1" else last_event_id
     body = events(server, started, after=last_event_id, modes=modes_of(stream_mode or []), joined=True)
     return Streamed(body, media_type="text/event-stream", headers=started.headers("stream"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Annotated, Any
 
@@ -24,6 +23,7 @@ from perdure.server.bodies import (
     ThreadSearch,
 )
 from perdure.server.errors import failed, not_found
+from perdure.server.filters import matches, quoted, visibility
 from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
 from perdure.server.threads import ThreadLine
 
@@ -46,7 +46,11 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
     if graph:
         server.registry.graph(graph)
     made = await server.threads.create(thread_id, body.metadata, graph=graph)
-    if not made and body.if_exists == "raise":
+    if made is not None:
+        return answer(thread_shape(made))
+    if body.if_exists == "raise":
+        raise failed(409, f"Thread with ID {thread_id} already exists")
+    if not matches((await server.threads.line(thread_id)).metadata, server.caller.filters):
         raise failed(409, f"Thread with ID {thread_id} already exists")
     return answer(await _thread(server, thread_id))
 
@@ -54,16 +58,18 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
 @router.post("/threads/search")
 async def search_threads(server: Server, body: ThreadSearch) -> Response:
     where, rest = _filters(body)
+    own = server.caller.filters
+    where += visibility(own)
     if body.ids is not None:
         if not body.ids:
             return answer([])
-        where.append(f"WorkflowId IN ({', '.join(map(_quoted, body.ids))})")
+        where.append(f"WorkflowId IN ({', '.join(map(quoted, body.ids))})")
     sorted_here = body.sort_by not in (None, "created_at") or body.sort_order == "asc"
     wanted = body.offset + body.limit
     lines: list[ThreadLine] = []
-    limit = _MOST_LOOKED_AT if sorted_here or rest else wanted
+    limit = _MOST_LOOKED_AT if sorted_here or rest or own else wanted
     async for line in server.threads.search(where, limit=limit):
-        if _fits(line, rest):
+        if _fits(line, rest) and matches(line.metadata, own):
             lines.append(line)
         if len(lines) >= wanted and not sorted_here:
             break
@@ -78,16 +84,19 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
 @router.post("/threads/count")
 async def count_threads(server: Server, body: ThreadCount) -> Response:
     where, rest = _filters(body)
-    if not rest:
+    own = server.caller.filters
+    if not rest and not own:
         return answer(await server.threads.count(where))
-    found = server.threads.search(where, limit=_MOST_LOOKED_AT)
-    return answer(sum([_fits(line, rest) async for line in found]))
+    found = server.threads.search([*where, *visibility(own)], limit=_MOST_LOOKED_AT)
+    return answer(sum([_fits(line, rest) and matches(line.metadata, own) async for line in found]))
 
 
 @router.post("/threads/prune")
 async def prune_threads(server: Server, body: ThreadPrune) -> Response:
+    if len(await server.own_threads(body.thread_ids)) < len(body.thread_ids):
+        raise failed(404, "not all of these threads were found")
     for thread_id in body.thread_ids:
-        await server.threads.delete(thread_id)
+        await _delete(server, thread_id)
     return answer({"pruned_count": len(body.thread_ids)})
 
 
@@ -108,14 +117,16 @@ async def patch_thread(
 
 @router.delete("/threads/{thread_id}", status_code=204)
 async def delete_thread(server: Server, thread_id: str) -> None:
-    await server.threads.delete(thread_id)
+    await _delete(server, thread_id)
 
 
 @router.post("/threads/{thread_id}/copy")
 async def copy_thread(server: Server, thread_id: str) -> Response:
     copied = str(uuid.uuid4())
-    await server.threads.copy(thread_id, copied)
-    return answer(await _thread(server, copied))
+    await server.caller.allow("threads", "create", {"thread_id": copied, "metadata": {}})
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    made = await server.threads.copy(thread_id, copied)
+    return answer(thread_shape(made, snapshots[0] if snapshots else None))
 
 
 @router.get("/threads/{thread_id}/state")
@@ -168,14 +179,19 @@ async def search_history(server: Server, thread_id: str, body: StateSearch) -> R
     return answer([selected(s, body.select) for s in await _history(server, thread_id, request)])
 
 
+async def _delete(server: Backend, thread_id: str) -> None:
+    await server.threads.delete(thread_id)
+    if server.broker is not None:
+        await server.broker.forget(thread_id)
+
+
 async def _thread(
     server: Backend, thread_id: str, *, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    line, snapshots, state = await asyncio.gather(
-        server.threads.line(thread_id),
-        server.threads.history(thread_id, HistoryRequest(limit=1)),
-        server.threads.state(thread_id),
-    )
+    line = await server.threads.line(thread_id)
+    # One after the other: of several questions to a workflow that no worker holds, all but one wait for a second.
+    snapshots = await server.threads.history(thread_id, HistoryRequest(limit=1))
+    state = await server.threads.state(thread_id)
     shape = thread_shape(line, snapshots[0] if snapshots else None)
     # What the workflow says is newer than what lists show.
     known = state.metadata if state.metadata is not None else shape["metadata"]
@@ -194,7 +210,7 @@ async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> di
         return state_shape(thread_id, found[0])
     if request.checkpoint_id:
         raise not_found("Checkpoint", request.checkpoint_id)
-    return empty_state(thread_id)
+    return empty_state()
 
 
 async def _history(server: Backend, thread_id: str, request: HistoryRequest) -> list[dict[str, Any]]:
@@ -207,16 +223,12 @@ def _filters(body: ThreadCount) -> tuple[list[str], dict[str, Any]]:
         raise failed(422, "body.values: threads cannot be searched by their values")
     metadata = body.metadata or {}
     terms = names.metadata_terms(metadata)
-    where = [f"{names.SEARCH_METADATA} = {_quoted(term)}" for term in terms]
+    where = [f"{names.SEARCH_METADATA} = {quoted(term)}" for term in terms]
     if body.status:
         status = "running" if body.status == "busy" else body.status
-        where.append(f"{names.SEARCH_STATUS} = {_quoted(status)}")
+        where.append(f"{names.SEARCH_STATUS} = {quoted(status)}")
     return where, metadata if len(terms) < len(metadata) else {}
 
 
 def _fits(line: ThreadLine, metadata: dict[str, Any]) -> bool:
     return all(key in line.metadata and line.metadata[key] == value for key, value in metadata.items())
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -192,9 +192,9 @@ class FaultPlugin(SimplePlugin):
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         config = super().configure_worker(config)
-        runner = config.get("workflow_runner")
+        runner = config.get("unsandboxed_workflow_runner")  # the thread workflow's
         assert runner is not None
-        config["workflow_runner"] = _Runner(runner, self)
+        config["unsandboxed_workflow_runner"] = _Runner(runner, self)
         return config
 
 

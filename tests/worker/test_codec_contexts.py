@@ -1,4 +1,4 @@
-"""What the sandbox is not entered for is answered as from inside it."""
+"""Codecs are told for whom they encrypt."""
 
 from __future__ import annotations
 

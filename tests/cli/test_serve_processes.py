@@ -1,0 +1,158 @@
+"""`perdure serve` and `perdure worker` in processes of their own, with Redis between them; each of the three is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+from redis_server import RedisServer
+
+from perdure.contract import names
+from perdure.devserver import DevServer
+from perdure.streams.broker import event_key
+
+pytestmark = pytest.mark.xdist_group("cli")
+
+SAID = " ".join(str(number) for number in range(50))
+AGENT = f"""
+    from langgraph.graph import START, MessagesState, StateGraph
+    from langchain_core.language_models import FakeListChatModel
+
+    model = FakeListChatModel(responses=["{SAID}"], sleep=0.03)
+
+    async def speak(state: MessagesState):
+        return {{"messages": [await model.ainvoke(state["messages"])]}}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node(speak)
+    builder.add_edge(START, "speak")
+    talk = builder.compile()
+"""
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+MODES: Any = ["messages-tuple", "values"]
+
+
+class Processes:
+    """`start` returns once the process says that it is ready; with SIGKILL it says nothing more."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._folder = folder
+        self._env = env
+        self._running: list[asyncio.subprocess.Process] = []
+
+    async def start(self, *arguments: str) -> tuple[asyncio.subprocess.Process, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "perdure.cli", *arguments,
+            cwd=self._folder, env=self._env, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        self._running.append(process)
+        assert process.stderr is not None
+        line = ""
+        while "✓" not in line:
+            line = (await process.stderr.readline()).decode()
+            assert line, "the process has ended"
+        return process, line.split()[-1]
+
+    async def stop(self) -> None:
+        for process in self._running:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def started(folder: Path, env: dict[str, str], redis: RedisServer) -> AsyncIterator[Processes]:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            DevServer(
+                directory=folder / "temporal",
+                port=None,
+                ui_port=None,
+                http_port=None,
+                in_memory=True,
+                search_attributes=names.SEARCH_ATTRIBUTES,
+            )
+        )
+        processes = Processes(
+            folder, {**env, "TEMPORAL_ADDRESS": server.address, "PERDURE_BROKER": redis.url}
+        )
+        stack.push_async_callback(processes.stop)
+        yield processes
+
+
+def said(parts: list[Any]) -> str:
+    return "".join(part.data[0]["content"] for part in parts if part.event == "messages")
+
+
+def in_order(parts: list[Any]) -> bool:
+    return all(event_key(a.id) < event_key(b.id) for a, b in pairwise(part for part in parts if part.id))
+
+
+async def test_streams_outlive_their_server_their_worker_and_their_redis(
+    tmp_path: Path, env: dict[str, str], write_project: Callable[..., Path]
+) -> None:
+    project = write_project(tmp_path / "project", {"talk": "./agent.py:talk"}, AGENT)
+    (tmp_path / "redis").mkdir()
+    with RedisServer(tmp_path / "redis", persistent=True) as redis:
+        async with started(project, env, redis) as processes:
+            (worker, _), (first, url), (_, second) = await asyncio.gather(
+                processes.start("worker"),
+                processes.start("serve", "--port", "21034"),
+                processes.start("serve", "--port", "21035"),
+            )
+            parts, thread, run = await until_killed(url, first)
+            assert 10 < len(said(parts)) < len(SAID)
+            async with get_client(url=second) as client:
+                before = len(parts)
+                restarted = False
+                async for part in client.runs.join_stream(
+                    thread, run, stream_mode=MODES, last_event_id=parts[-1].id
+                ):
+                    parts.append(part)
+                    if not restarted and len(parts) == before + 20:
+                        await asyncio.to_thread(redis.restart)
+                        restarted = True
+                assert restarted
+                assert said(parts) == SAID
+                assert in_order(parts)
+                assert parts[-1].data["messages"][-1]["content"] == SAID
+                late = [p async for p in client.runs.join_stream(thread, run, stream_mode=MODES)]
+                assert late[1:] == parts[1:]
+
+                parts = []
+                async for part in client.runs.stream(thread, "talk", input=HI, stream_mode=MODES):
+                    parts.append(part)
+                    if len(parts) == 20:
+                        worker.kill()
+                        await worker.wait()
+                        await processes.start("worker")
+                [again] = [number for number, part in enumerate(parts) if part.event == "messages/retry"]
+                assert SAID.startswith(said(parts[:again]))
+                assert said(parts[again:]) == SAID
+                assert in_order(parts)
+                assert [m["content"] for m in parts[-1].data["messages"]] == ["hi", SAID, "hi", SAID]
+
+
+async def until_killed(url: str, server: asyncio.subprocess.Process) -> tuple[list[Any], str, str]:
+    """What the client of a server got until that was killed; not with the SDK's own retries."""
+    parts: list[Any] = []
+    async with get_client(url=url) as client:
+        thread = (await client.threads.create())["thread_id"]
+        run = (await client.runs.create(thread, "talk", input=HI, stream_mode=MODES))["run_id"]
+        try:
+            async for part in client.runs.join_stream(thread, run, stream_mode=MODES):
+                parts.append(part)
+                if len(parts) == 20:
+                    os.kill(server.pid, 9)
+        except httpx.HTTPError:
+            pass
+    return parts, thread, run
