@@ -52,6 +52,7 @@ _ROUTES: Mapping[str, Rule] = {
     "POST /threads/{thread_id}/copy": _threads("read"),
     "GET /threads/{thread_id}/state": _threads("read"),
     "POST /threads/{thread_id}/state": _threads("update"),
+    "POST /threads/{thread_id}/state/bulk": _threads("update"),
     "POST /threads/{thread_id}/state/checkpoint": _threads("read"),
     "GET /threads/{thread_id}/state/{checkpoint_id}": _threads("read"),
     "GET /threads/{thread_id}/history": _threads("read"),
@@ -59,9 +60,9 @@ _ROUTES: Mapping[str, Rule] = {
     "GET /threads/{thread_id}/stream": _threads("read"),
     "POST /threads/{thread_id}/stream/events": _threads("read"),
     "WEBSOCKET /threads/{thread_id}/stream/events": _threads("read"),
-    "POST /threads/{thread_id}/commands": _threads("read"),
     # Runs are asked for where they start: there alone it is known what runs, and there are several ways in.
     "POST /threads/{thread_id}/runs": _WITHIN,
+    "POST /threads/{thread_id}/commands": _WITHIN,
     "POST /threads/{thread_id}/runs/wait": _WITHIN,
     "POST /threads/{thread_id}/runs/stream": _WITHIN,
     "POST /runs": _WITHIN,
