@@ -67,7 +67,10 @@ async def get_cron(server: Server, cron_id: str) -> Response:
 @router.patch("/runs/crons/{cron_id}")
 async def update_cron(server: Server, cron_id: str, body: CronPatch) -> Response:
     known, _ = await _own(server, cron_id)
-    payload = {**known.payload, **body.changes()}
+    changes = body.changes()
+    if "metadata" in changes:
+        changes["metadata"] = {**known.metadata, **changes["metadata"]}
+    payload = {**known.payload, **changes}
     job = await _job(server, known.thread_id, payload, known)
     return answer(await server.crons.update(job, enabled=body.enabled))
 
