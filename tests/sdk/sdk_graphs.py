@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
@@ -183,6 +184,23 @@ def _whoami() -> Any:
     return builder.compile()
 
 
+def _calling() -> Any:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    def call(state: Chat) -> dict[str, Any]:
+        calls: Any = [{"name": "add", "args": {"a": 1, "b": 2}, "id": "call"}]
+        return {"messages": [AIMessage("", tool_calls=calls)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("call", call)
+    builder.add_node("tools", ToolNode([add]))
+    builder.add_edge(START, "call")
+    builder.add_edge("call", "tools")
+    return builder.compile()
+
+
 def _talking() -> Any:
     """Says eight words with time between them."""
 
@@ -204,8 +222,25 @@ class _Slowly(GenericFakeChatModel):
             await asyncio.sleep(0.2)
 
 
+def _counting() -> Any:
+    """Tells the numbers up to the one that it is given."""
+
+    async def count(state: Notes) -> dict[str, Any]:
+        write = get_stream_writer()
+        for number in range(state["log"][-1]):
+            write(number)
+            await asyncio.sleep(0)
+        return {"log": ["counted"]}
+
+    builder = StateGraph(Notes)
+    builder.add_node("count", count)
+    builder.add_edge(START, "count")
+    return builder.compile()
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "counting": _counting(),
         "talking": _talking(),
         "whoami": _whoami(),
         "flaky": _flaky(),
@@ -218,4 +253,5 @@ def graphs() -> dict[str, Any]:
         "failing": _failing(),
         "outer": _outer(),
         "told": _told(),
+        "calling": _calling(),
     }

@@ -227,21 +227,29 @@ async def test_runs_cancelled_by_status_are_ones_own(ann: LangGraphClient, bob: 
     await ann.runs.cancel(thread["thread_id"], run["run_id"], wait=True)
 
 
-async def test_crons_are_ones_own(ann: LangGraphClient, bob: LangGraphClient) -> None:
-    thread = (await ann.threads.create())["thread_id"]
-    cron: Any = await ann.crons.create_for_thread(thread, "steps", schedule="@yearly", enabled=False)
-    cron_id = cron["cron_id"]
-    assert cron["metadata"] == {"owner": "ann"}
-    assert await refused(bob.crons.update(cron_id, enabled=True)) == 404
-    assert await refused(bob.crons.delete(cron_id)) == 404
-    assert await refused(bob.crons.create_for_thread(thread, "steps", schedule="@yearly")) == 404
-    changed = await ann.crons.update(cron_id, metadata={"n": 1})
-    assert (changed["metadata"], changed["enabled"]) == ({"owner": "ann", "n": 1}, False)
-    async with asyncio.timeout(30):
-        while not await ann.crons.search(thread_id=thread):  # noqa: ASYNC110 - lists lag a little
-            await asyncio.sleep(0.1)
-    assert await bob.crons.search() == []
-    assert await bob.crons.count() == 0
+async def test_a_cron_is_its_makers_and_runs_as_its_maker(
+    ann: LangGraphClient, bob: LangGraphClient, url: str, stack: Stack
+) -> None:
+    made = await ann.crons.create(
+        "whoami", schedule="0 0 1 1 *", input={"log": []}, metadata={"kind": "new year"}
+    )
+    cron_id = made["cron_id"]
+    assert made["metadata"] == {"kind": "new year", "owner": "ann"}
+    others = await ann.threads.create()
+    for call in (
+        bob.crons.update(cron_id, schedule="0 0 2 1 *"),
+        bob.crons.delete(cron_id),
+        bob.crons.create_for_thread(others["thread_id"], "whoami", schedule="0 0 1 1 *", input={"log": []}),
+    ):
+        assert await refused(call) == 404, call
+    assert (await bob.crons.search(), await bob.crons.count()) == ([], 0)
+    assert [cron["cron_id"] for cron in await ann.crons.search()] == [cron_id]
+    changed = await as_user(url, "root").crons.update(cron_id, enabled=False)
+    assert changed["metadata"]["owner"] == "ann"
+    job, _ = stack.do(stack.backend.crons.get(cron_id))
+    told = job.request.config["configurable"]
+    assert (told["langgraph_auth_user"].identity, told["langgraph_auth_user_id"]) == ("ann", "ann")
+    assert job.thread.metadata["owner"] == "ann"
     await ann.crons.delete(cron_id)
 
 

@@ -39,7 +39,7 @@ __all__ = [
 
 Metadata = dict[str, Any]
 _StreamMode = Literal[
-    "values", "messages", "messages-tuple", "updates", "debug", "tasks", "checkpoints", "custom"
+    "values", "messages", "messages-tuple", "updates", "debug", "tasks", "checkpoints", "custom", "events"
 ]
 _SortOrder = Literal["asc", "desc"]
 _Limit = Field(default=10, ge=1, le=1000)

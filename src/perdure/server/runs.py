@@ -47,8 +47,13 @@ class Started:
         return {"Content-Location": self.place, "Location": f"{self.place}/{what}"}
 
 
-async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Started:
+async def start(
+    backend: Backend, thread_id: str | None, body: RunCreate, *, stream: list[str] | None = None
+) -> Started:
     """Start or queue a run; without a thread id, on a thread of its own.
+
+    Args:
+        stream: what it tells, subgraphs included, instead of what the body says.
 
     Raises:
         HTTPException: for what does not fit. PerdureError: for what is not there, or in the way.
@@ -61,6 +66,8 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
     request = run_request(assistant, target, body, backend.caller.configurable())
+    if stream is not None:
+        request = replace(request, stream=stream, subgraphs=True)
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     temporary = stateless and body.on_completion == "delete"
     with starting(request.graph, target) as trace:

@@ -62,6 +62,7 @@ from perdure.streams import Broker, broker_at
 from perdure.streams.wire import to_json
 from perdure.telemetry.spans import tracing_of
 from perdure.worker.instances import OneThreadRunner
+from perdure.worker.metrics import MetricsInterceptor
 from perdure.worker.slots import lend_slots
 from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.crons import CronWorkflow
@@ -205,7 +206,7 @@ class PerdurePlugin(SimplePlugin):
             self._store.check()
             self._warn_of_models()
             limit = _PayloadLimit(size_limit(client.data_converter))
-            config["interceptors"] = [*config.get("interceptors", ()), limit]
+            config["interceptors"] = [*config.get("interceptors", ()), limit, MetricsInterceptor()]
             if (tracing := tracing_of(self._tracer_provider)) is not None:
                 config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
             lend_slots(config, self._lending)

@@ -203,6 +203,7 @@ class Turns:
         self.book.begin(request, workflow.time(), self._states.saver.latest_id())
         if not resume:
             self._tell("begin", {"graph": request.graph or self._states.name}, request.id)
+            self._tell_chain("start", {"input": request.input}, request)
         self._driving = asyncio.create_task(self.drive(request, resume=resume))
         try:
             self.ends.keep(request.id, await self._driving)
@@ -234,6 +235,7 @@ class Turns:
         result = await in_time(request, self._driver.drive(request, resume=resume))
         if request.ends_when_interrupted and self._interrupts.asking and isinstance(result, dict):
             self.last = replace(request, input=None)
+        self._tell_chain("end", {"output": result}, request)
         return sendable(result, "the result of the run", parts=result)
 
     def _begin(self, request: RunRequest) -> RunRequest:
@@ -304,8 +306,25 @@ class Turns:
     def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
         if error is not None:
             self._tell("error", error, run_id)
-        asked = [{"id": item.id, "value": item.value} for item in self._interrupts.waiting]
-        self._tell("end", {"status": status, "interrupts": asked if status == "success" else []}, run_id)
+        asked = self._interrupts.waiting if status == "success" else []
+        for item in asked:
+            self._tell("input", {"interrupt_id": item.id, "payload": item.value}, run_id)
+        ended = {"status": status, "asks": bool(asked), "graph": self._states.name, "error": error}
+        self._tell("end", ended, run_id)
+
+    def _tell_chain(self, what: str, data: dict[str, Any], request: RunRequest) -> None:
+        """The graph's own part of what `astream_events` tells."""
+        if "events" in request.stream:
+            told = {
+                "event": f"on_chain_{what}",
+                "name": request.config.get("run_name") or request.graph or self._states.name,
+                "run_id": request.id,
+                "tags": request.config.get("tags") or [],
+                "metadata": request.config.get("metadata") or {},
+                "parent_ids": [],
+                "data": data,
+            }
+            self._tell("events", told, request.id)
 
     def _tell(self, event: str, data: dict[str, Any], run_id: str) -> None:
         """Of runs of the HTTP server."""

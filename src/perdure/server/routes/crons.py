@@ -18,6 +18,7 @@ from perdure.contract.limits import RunLimits
 from perdure.server.access import authorise_run
 from perdure.server.assistants import default_id
 from perdure.server.backend import Backend, Server, answer
+from perdure.server.caller import told_of
 from perdure.server.cron_bodies import CronCount, CronCreate, CronPatch, CronSearch
 from perdure.server.crons import cron_shape
 from perdure.server.errors import not_found
@@ -68,7 +69,8 @@ async def get_cron(server: Server, cron_id: str) -> Response:
 async def update_cron(server: Server, cron_id: str, body: CronPatch) -> Response:
     known, _ = await _own(server, cron_id)
     changes = body.changes()
-    if "metadata" in changes:
+    if server.caller.auth is not None and "metadata" in changes:
+        # What a handler writes there is no reason to forget the rest.
         changes["metadata"] = {**known.metadata, **changes["metadata"]}
     payload = {**known.payload, **changes}
     job = await _job(server, known.thread_id, payload, known)
@@ -83,10 +85,10 @@ async def delete_cron(server: Server, cron_id: str) -> None:
 
 async def _own(server: Backend, cron_id: str) -> tuple[CronJob, ScheduleDescription]:
     """Raises 404, also for one that the caller's filters keep back."""
-    found = await server.crons.get(cron_id)
-    if not matches(found[0].metadata, server.caller.filters):
+    job, description = await server.crons.get(cron_id)
+    if not matches(job.metadata, server.caller.filters):
         raise not_found("Cron", cron_id)
-    return found
+    return job, description
 
 
 async def _job(
@@ -96,9 +98,13 @@ async def _job(
     body = CronCreate.model_validate(payload)
     check_run(server, body)
     assistant = await server.assistants.get(body.assistant_id)
-    run = await authorise_run(server, server.caller, thread_id, assistant, body)
+    body = await authorise_run(server, server.caller, thread_id, assistant, body)
+    if server.caller.auth is not None:
+        payload = {**payload, "metadata": body.metadata}
+    # It goes on running as whoever made it.
+    told = server.caller.configurable() if known is None else told_of(known.request.config["configurable"])
     cron_id = known.cron_id if known else str(uuid.uuid4())
-    request = run_request(assistant, thread_id or "", run, server.caller.configurable())
+    request = run_request(assistant, thread_id or "", body, told)
     configurable = {**request.config["configurable"], "cron_id": cron_id}
     request = replace(
         limited(request, server.client.limits.overridden(RunLimits())),

@@ -33,6 +33,7 @@ from perdure.server.extraction import extracted
 from perdure.server.filters import matches, quoted, visibility
 from perdure.server.runs import command_of
 from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
+from perdure.server.thread_stream import tell_state
 from perdure.server.threads import ThreadLine
 from perdure.streams.wire import to_json
 
@@ -186,12 +187,20 @@ async def update_state(server: Server, thread_id: str, body: StateWriteAs) -> Re
     made = await server.threads.update_state(
         thread_id, StateUpdate(body.values, as_node=body.as_node, checkpoint_id=at)
     )
-    return answer(_written(thread_id, made))
+    return await _updated(server, thread_id, made)
 
 
 @router.post("/threads/{thread_id}/state/bulk")
 async def update_state_in_bulk(server: Server, thread_id: str, body: StateBulk) -> Response:
-    return answer(_written(thread_id, await server.threads.update_state(thread_id, _bulk(body.supersteps))))
+    made = await server.threads.update_state(thread_id, _bulk(body.supersteps))
+    return await _updated(server, thread_id, made)
+
+
+async def _updated(server: Backend, thread_id: str, made: str) -> Response:
+    if server.broker is not None:
+        tell_state(server.broker, thread_id, await _state(server, thread_id, HistoryRequest(limit=1)))
+    place = checkpoint(thread_id, made, "")
+    return answer({"checkpoint": place, "configurable": place, "checkpoint_id": made})
 
 
 @router.get("/threads/{thread_id}/history")
@@ -243,11 +252,6 @@ async def _thread(
     if any(r.status == "pending" for r in await server.threads.runs(thread_id, RunsRequest(limit=1))):
         shape["status"] = "busy"
     return shape
-
-
-def _written(thread_id: str, made: str) -> dict[str, Any]:
-    place = checkpoint(thread_id, made, "")
-    return {"checkpoint": place, "configurable": place, "checkpoint_id": made}
 
 
 def _bulk(supersteps: list[Superstep]) -> StateUpdate:
