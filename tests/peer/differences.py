@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["MEANT", "Difference", "differences", "row_of"]
+__all__ = ["COMING", "MEANT", "Difference", "differences", "row_of"]
 
 MISSING = "(nothing)"
 
@@ -55,6 +55,9 @@ MEANT: Mapping[str, tuple[str, ...]] = {
         r"a_state_with_subgraphs / outside / \.tasks\[0\]\.checkpoint",
     ),
 }
+
+# These go when states of subgraphs are told.
+COMING = ("Tasks of a state have no `path`", "state of subgraphs in `get_state(subgraphs=True)`")
 
 
 def row_of(difference: Difference) -> str | None:

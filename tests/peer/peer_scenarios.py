@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import scenarios_later
 import scenarios_others
 import scenarios_runs
 import scenarios_streams
@@ -21,7 +22,7 @@ _AT_A_TIME = 6
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.__name__: scenario
-    for module in (scenarios_threads, scenarios_runs, scenarios_streams, scenarios_others)
+    for module in (scenarios_threads, scenarios_runs, scenarios_streams, scenarios_others, scenarios_later)
     for scenario in module.SCENARIOS
 }
 

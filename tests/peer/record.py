@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     python = _environment(given.environment.absolute())
-    with peer(python) as url:
+    with peer(python, HERE / "peer_graphs.py", peer_graphs.NAMES) as url:
         told = asyncio.run(told_by(url))
     broken = {name: notes[-1] for name, notes in told.items() if notes and notes[-1][0] == "broke off"}
     if broken:
@@ -57,13 +57,13 @@ def main() -> int:
 
 
 @contextmanager
-def peer(python: Path) -> Iterator[str]:
-    """`langgraph dev` with the comparison's graphs, on loopback; its URL."""
+def peer(python: Path, module: Path, names: Sequence[str]) -> Iterator[str]:
+    """`langgraph dev` with the module's graphs, on loopback; its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     with tempfile.TemporaryDirectory() as folder:
-        graphs = {name: f"{HERE / 'peer_graphs.py'}:{name}" for name in peer_graphs.NAMES}
+        graphs = {name: f"{module}:{name}" for name in names}
         Path(folder, "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": graphs}))
         command = [python, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload", "--port", str(port)]
         quiet = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false"}

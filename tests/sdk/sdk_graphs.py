@@ -126,6 +126,13 @@ def _outer() -> Any:
     return builder.compile()
 
 
+def _asking_inside() -> Any:
+    builder = StateGraph(Notes)
+    builder.add_node("inner", _asking())
+    builder.add_edge(START, "inner")
+    return builder.compile()
+
+
 def _told() -> Any:
     def say(state: Chat) -> dict[str, Any]:
         return {"messages": [AIMessage("said without a model", id="said")]}
@@ -215,14 +222,32 @@ class _Slowly(GenericFakeChatModel):
             await asyncio.sleep(0.2)
 
 
+def _counting() -> Any:
+    """Tells the numbers up to the one that it is given."""
+
+    async def count(state: Notes) -> dict[str, Any]:
+        write = get_stream_writer()
+        for number in range(state["log"][-1]):
+            write(number)
+            await asyncio.sleep(0)
+        return {"log": ["counted"]}
+
+    builder = StateGraph(Notes)
+    builder.add_node("count", count)
+    builder.add_edge(START, "count")
+    return builder.compile()
+
+
 def graphs() -> dict[str, Any]:
     return {
+        "counting": _counting(),
         "talking": _talking(),
         "whoami": _whoami(),
         "flaky": _flaky(),
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "asking_inside": _asking_inside(),
         "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),

@@ -15,7 +15,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("PERDURE_SCHEMA_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("PERDURE_SCHEMA_EXAMPLES", "2"))
 SETTINGS = settings(
     max_examples=EXAMPLES,
     deadline=None,

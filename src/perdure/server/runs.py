@@ -25,7 +25,7 @@ from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 from perdure.telemetry.propagation import starting
 
-__all__ = ["Started", "check_run", "run_request", "run_result", "start", "waiting"]
+__all__ = ["Started", "check_run", "command_of", "run_request", "run_result", "start", "waiting"]
 
 _KEEP_ALIVE_SECONDS = 5
 
@@ -150,7 +150,7 @@ def run_request(
     }
     return RunRequest(
         id=run_id,
-        input=body.input if body.command is None or body.command.is_empty else _command(body.command),
+        input=body.input if body.command is None or body.command.is_empty else command_of(body.command),
         config=config,
         context=context,
         checkpoint_id=(body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id,
@@ -168,7 +168,8 @@ def run_request(
     )
 
 
-def _command(body: CommandBody) -> Command[Any]:
+def command_of(body: CommandBody) -> Command[Any]:
+    """Raises 422 for a `goto` that says nothing."""
     goto = body.goto if isinstance(body.goto, list) else [] if body.goto is None else [body.goto]
     try:
         targets = [item if isinstance(item, str) else Send(item["node"], item.get("input")) for item in goto]

@@ -29,11 +29,12 @@ from temporalio.common import RawValue
 
 from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
 from perdure.contract.thread import CarryOver, RunRequest
-from perdure.errors import ApprovalExpired, InterruptUnknown, RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.errors import ApprovalExpired, PerdureError, RunCancelled, ThreadBusy, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
 from perdure.workflows.ends import Ends
+from perdure.workflows.expiry import Expiry
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.listing import Listing
@@ -59,6 +60,7 @@ class Turns:
         interrupts: Interrupts,
         compensation: Compensation,
         listing: Listing,
+        expiry: Expiry,
         set_status: Callable[..., None],
         continue_as_new: Callable[[RunRequest | None], NoReturn],
     ) -> None:
@@ -68,6 +70,7 @@ class Turns:
         self.run = run
         self.last = carry.last
         self.webhooks = Webhooks(states)
+        self.expiry = expiry
         self._states = states
         self._driver = driver
         self._interrupts = interrupts
@@ -84,6 +87,7 @@ class Turns:
 
     def check_start(self, request: RunRequest) -> None:
         """Raises ThreadBusy and InterruptUnknown for a run that is to be refused."""
+        self.expiry.check()
         if self._answers_now(request):
             return
         if self.book.busy and request.multitask_strategy == "reject":
@@ -105,7 +109,7 @@ class Turns:
         """For who does not wait for an answer: a cron."""
         try:
             self.check_start(request)
-        except (ThreadBusy, InterruptUnknown) as error:
+        except PerdureError as error:
             workflow.logger.warning("run %s is not started: %s", request.id, error)
         else:
             self.start(request)
@@ -169,13 +173,15 @@ class Turns:
 
     async def next(self) -> RunRequest:
         """The next run, once there is one whose time has come. Deadlines of what was asked are kept meanwhile."""
+        self.expiry.unused()
         while True:
             now = workflow.time()
             for request in self.book.queued:
                 if request.wait_until is None or request.wait_until <= now:
                     return request
             known = len(self.book.queued)
-            times = [self._interrupts.next_deadline(), *(r.wait_until for r in self.book.queued)]
+            over = None if known else self.expiry.at
+            times = [over, self._interrupts.next_deadline(), *(r.wait_until for r in self.book.queued)]
             wake: float | None = min((time for time in times if time is not None), default=None)
             try:
                 await workflow.wait_condition(
@@ -184,6 +190,9 @@ class Turns:
                     timeout_summary="deadline of the waiting interrupts, or the next run's time",
                 )
             except TimeoutError:
+                if over is not None and over <= workflow.time():
+                    await self.expiry.expire()
+                    continue
                 with suppress(ApprovalExpired):  # the run that comes now fails with it
                     self._interrupts.expire(workflow.time())
                 self.go_on()
