@@ -65,6 +65,7 @@ from langgraph.pregel._algo import LazyAtomicCounter
 from langgraph.pregel._call import get_runnable_for_task
 from langgraph.pregel._messages import StreamMessagesHandler
 from langgraph.pregel._read import DEFAULT_BOUND, PregelNode
+from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.pregel._write import ChannelWrite, ChannelWriteEntry
 from langgraph.types import PregelExecutableTask, TimeoutPolicy
 from langgraph_sdk import Auth
@@ -116,6 +117,7 @@ __all__ = [
     "RunnableCallable",
     "RunnableSeq",
     "StreamMessagesHandler",
+    "StreamToolCallHandler",
     "TaskFunction",
     "auth_handler",
     "authenticate_handler",

@@ -104,7 +104,9 @@ def test_show_as_json_has_values_steps_and_decisions(cli: Cli) -> None:
     told = cli("show", "show-1", "--json").json()
     assert (told["graph"], told["status"], told["interrupts"]) == ("asking", "completed", [])
     assert told["values"]["log"] == ["decided approve"]
-    assert [entry.get("outcome") or entry["kind"] for entry in told["story"]] == ["asked", "answered", "done"]
+    story = [entry.get("outcome") or entry["kind"] for entry in told["story"]]
+    assert story == ["started", "asked", "answered", "done", "ended"]
+    assert told["story"][2]["waited"] > 0
 
 
 def test_cancel_ends_a_run(cli: Cli) -> None:

@@ -61,5 +61,5 @@ def test_a_fresh_history_replays_in_another_process(tmp_path: Path) -> None:
             check=False,
         )
         # Not its exit code: on a busy machine a process can abort when it is all over, in a thread of Temporal's core.
-        assert done.stdout == "done\n", done.stderr[-3000:]
+        assert done.stdout.endswith("done\n"), done.stderr[-3000:]
     assert len(list(tmp_path.glob("*.json"))) == COUNT

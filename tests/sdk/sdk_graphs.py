@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
@@ -125,6 +126,13 @@ def _outer() -> Any:
     return builder.compile()
 
 
+def _asking_inside() -> Any:
+    builder = StateGraph(Notes)
+    builder.add_node("inner", _asking())
+    builder.add_edge(START, "inner")
+    return builder.compile()
+
+
 def _told() -> Any:
     def say(state: Chat) -> dict[str, Any]:
         return {"messages": [AIMessage("said without a model", id="said")]}
@@ -176,6 +184,23 @@ def _whoami() -> Any:
     return builder.compile()
 
 
+def _calling() -> Any:
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    def call(state: Chat) -> dict[str, Any]:
+        calls: Any = [{"name": "add", "args": {"a": 1, "b": 2}, "id": "call"}]
+        return {"messages": [AIMessage("", tool_calls=calls)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("call", call)
+    builder.add_node("tools", ToolNode([add]))
+    builder.add_edge(START, "call")
+    builder.add_edge("call", "tools")
+    return builder.compile()
+
+
 def _talking() -> Any:
     """Says eight words with time between them."""
 
@@ -222,9 +247,11 @@ def graphs() -> dict[str, Any]:
         "chat": _chat(),
         "steps": _steps(),
         "asking": _asking(),
+        "asking_inside": _asking_inside(),
         "counsel": _counsel(),
         "slow": _slow(),
         "failing": _failing(),
         "outer": _outer(),
         "told": _told(),
+        "calling": _calling(),
     }

@@ -115,8 +115,9 @@ class Stack:
     def serving(self, **options: Any) -> Iterator[str]:
         """One more HTTP server on the same backend, with `create_app`'s options; its URL."""
         server = serving(create_app(self.backend, **options))
-        yield self._do(server.__aenter__())
-        self._do(server.__aexit__())
+        yield self.do(server.__aenter__())
+        self.do(server.__aexit__())
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Wait, in another thread, for work in the stack's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)

@@ -227,6 +227,32 @@ async def test_runs_cancelled_by_status_are_ones_own(ann: LangGraphClient, bob: 
     await ann.runs.cancel(thread["thread_id"], run["run_id"], wait=True)
 
 
+async def test_a_cron_is_its_makers_and_runs_as_its_maker(
+    ann: LangGraphClient, bob: LangGraphClient, url: str, stack: Stack
+) -> None:
+    made = await ann.crons.create(
+        "whoami", schedule="0 0 1 1 *", input={"log": []}, metadata={"kind": "new year"}
+    )
+    cron_id = made["cron_id"]
+    assert made["metadata"] == {"kind": "new year", "owner": "ann"}
+    others = await ann.threads.create()
+    for call in (
+        bob.crons.update(cron_id, schedule="0 0 2 1 *"),
+        bob.crons.delete(cron_id),
+        bob.crons.create_for_thread(others["thread_id"], "whoami", schedule="0 0 1 1 *", input={"log": []}),
+    ):
+        assert await refused(call) == 404, call
+    assert (await bob.crons.search(), await bob.crons.count()) == ([], 0)
+    assert [cron["cron_id"] for cron in await ann.crons.search()] == [cron_id]
+    changed = await as_user(url, "root").crons.update(cron_id, enabled=False)
+    assert changed["metadata"]["owner"] == "ann"
+    job, _ = stack.do(stack.backend.crons.get(cron_id))
+    told = job.request.config["configurable"]
+    assert (told["langgraph_auth_user"].identity, told["langgraph_auth_user_id"]) == ("ann", "ann")
+    assert job.thread.metadata["owner"] == "ann"
+    await ann.crons.delete(cron_id)
+
+
 async def test_an_authenticator_alone_lets_the_known_do_everything(stack: Stack) -> None:
     with stack.serving(authenticator=Authenticator(bare)) as url:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:

@@ -163,7 +163,8 @@ async def test_parts_may_be_left_out(stack: Stack) -> None:
     }
     with stack.serving(settings=http_settings(dict.fromkeys(left_out, True))) as url:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
-            for path in (*left_out.values(), "/docs", "/openapi.json"):
+            gone = ("/docs", "/openapi.json", "/mcp", "/v1/models", "/a2a/x/.well-known/agent-card.json")
+            for path in (*left_out.values(), *gone):
                 assert (path, (await http.get(path)).status_code) == (path, 404)
             assert (await http.get("/ok")).json() == {"ok": True}
 

@@ -73,6 +73,31 @@ async def test_messages_that_no_model_said(client: LangGraphClient) -> None:
     assert told[-1].data[0]["id"] == "said"
 
 
+async def test_what_models_and_nodes_do_is_told_as_astream_events_tells_it(client: LangGraphClient) -> None:
+    told = await parts(client.runs.stream(None, "chat", input=HI, stream_mode=["events", "values"]))
+    assert {part.event for part in told} == {"metadata", "events", "values"}
+    events = [part.data for part in told if part.event == "events"]
+    kinds = [(event["event"], event["name"]) for event in events]
+    model = "ScriptedChatModel"
+    assert [*dict.fromkeys(kinds)] == [
+        ("on_chain_start", "chat"),
+        ("on_chain_start", "answer"),
+        ("on_chat_model_start", model),
+        ("on_chat_model_stream", model),
+        ("on_chat_model_end", model),
+        ("on_chain_end", "answer"),
+        ("on_chain_end", "chat"),
+    ]
+    spoken = [e["data"]["chunk"]["content"] for e in events if e["event"] == "on_chat_model_stream"]
+    assert len(spoken) > 2
+    assert "".join(spoken) == "you said: hi"
+    root, node, started = events[:3]
+    assert (root["run_id"], root["parent_ids"]) == (told[0].data["run_id"], [])
+    assert (node["parent_ids"], started["parent_ids"]) == ([root["run_id"]], [root["run_id"], node["run_id"]])
+    assert started["metadata"]["langgraph_node"] == "answer"
+    assert events[-1]["data"]["output"]["messages"][-1]["content"] == "you said: hi"
+
+
 async def test_a_node_that_is_tried_again_says_so(client: LangGraphClient) -> None:
     told = await parts(client.runs.stream(None, "flaky", input=HI, stream_mode=["messages-tuple", "values"]))
     [again] = [number for number, part in enumerate(told) if part.event == "messages/retry"]

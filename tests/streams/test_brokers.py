@@ -205,10 +205,12 @@ async def test_nothing_that_is_published_blocks_or_fails_while_redis_is_away(tmp
         broker.publish("t", "r", "values", b"%d" % number)
     assert not await broker.knows("t", "r")
     with server:
-        events = await told(broker, "r", most=11)
-        assert events[-1].event == LOST
-        # One or a few were on their way already when the queue filled up.
-        assert [event.data for event in events[:10]] == [b"%d" % number for number in range(10)]
+        # Besides those that wait, a few are on their way.
+        kept = 10
+        while (events := await told(broker, "r", most=kept + 1))[-1].event != LOST:
+            kept += 1
+        assert kept < 30
+        assert [event.data for event in events[:-1]] == [b"%d" % number for number in range(kept)]
         await broker.close()
 
 

@@ -192,3 +192,21 @@ async def test_an_unknown_thread_is_said_to_be_unknown() -> None:
     async with PerdureEnvironment.start({"g": loop(1)}) as env:
         with pytest.raises(ThreadNotFound, match="'nobody'"):
             await env.perdure.state("nobody")
+
+
+async def test_more_than_ten_may_wait_for_one_thread() -> None:
+    async def pause(state: State) -> dict[str, Any]:
+        await asyncio.sleep(1.5)
+        return {"log": ["done"]}
+
+    graph = StateGraph(State).add_node("pause", pause).add_edge(START, "pause").compile()
+    async with PerdureEnvironment.start({"g": graph}, time_skipping=False) as env:
+        run = await env.start("g", {"log": []}, thread_id="many", keep_open=True)
+        waiting = [asyncio.create_task(run.result()) for _ in range(15)]
+        await asyncio.sleep(0.5)  # they fill what Temporal takes
+        more = await env.start("g", {"log": []}, thread_id="many", keep_open=True)
+        assert await asyncio.gather(*waiting) == [{"log": ["done"]}] * 15
+        assert await more.result() == {"log": ["done", "done"]}
+        await env.start("g", {"log": []}, thread_id="once")
+        with pytest.raises(ThreadBusy, match="ends with the run"):
+            await env.start("g", {"log": []}, thread_id="once", keep_open=True)

@@ -155,7 +155,7 @@ class NodeActivities:
                     store=self._store.current,
                     writer=telling.writer(given),
                 )
-                scope.config = telling.attached(scope.config)
+                scope.config = telling.attached(scope.config, given)
                 cache = NodeCache.of(call, body.graph, body.node, body.value(given))
                 if (cached := await cache.get()) is not None:
                     return cached

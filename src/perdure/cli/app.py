@@ -196,6 +196,10 @@ def worker(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve LangGraph's API there, too.", show_default=False),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Let Prometheus fetch metrics there.", show_default=False),
+    ] = None,
     tied: Annotated[bool, typer.Option("--tied", hidden=True, help="Stop when stdin closes.")] = False,
 ) -> None:
     """Work for the project's graphs until stopped."""
@@ -209,6 +213,7 @@ def worker(
         reconcile=reconcile,
         tied=tied,
         http=http,
+        metrics=metrics,
     )
     finish(work(context.obj, options))
 

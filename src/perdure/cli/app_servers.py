@@ -62,8 +62,14 @@ def serve(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 2024,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for Temporal at the start.")] = 300,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Let Prometheus fetch metrics there.", show_default=False),
+    ] = None,
 ) -> None:
     """Serve LangGraph's server API, for workers that run elsewhere, until stopped."""
     from perdure.cli.serve import serve
 
-    raise typer.Exit(asyncio.run(serve(context.obj, host=host, port=port, wait_seconds=wait)))
+    raise typer.Exit(
+        asyncio.run(serve(context.obj, host=host, port=port, wait_seconds=wait, metrics=metrics))
+    )

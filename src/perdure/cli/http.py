@@ -56,7 +56,7 @@ async def http_server(
     """Serve for as long as the block runs; the URL.
 
     Args:
-        project: what it says of its server, `http`, `auth`, `webhooks` and the limits of runs.
+        project: what it says of its server, `http`, `auth`, `webhooks`, `checkpointer.ttl` and the limits of runs.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
@@ -78,7 +78,7 @@ async def http_server(
             yield  # they are the process's business
 
     runs = PerdureClient(client, task_queue=task_queue, limits=project.limits.runs)
-    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks=project.webhooks)
+    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks=project.webhooks, ttl=project.ttl)
     settings = http_settings(project.http)
     authenticator, custom = await load_access(project, settings)
     app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)

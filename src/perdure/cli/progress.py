@@ -23,50 +23,20 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionSta
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.cli.console import duration
-from perdure.cli.story import Note, Step, Story, failure_kinds, failure_text
+from perdure.cli.story import Note, Step, Story
+from perdure.cli.story_view import entry_line
 from perdure.client import PerdureClient, RunHandle
 from perdure.client.handle import thread_status
 from perdure.contract import names
 from perdure.contract.thread import PendingInterrupt
 
-__all__ = ["Progress", "Watch", "entry_line"]
+__all__ = ["Progress", "Watch"]
 
 _POLL_SECONDS = 0.4
 _NAME_WIDTH = 26
+_TOLD = ("done", "failed", "cancelled")
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _MOST_SHOWN = 8
-_SIGNS = {
-    "done": ("✓", "green"),
-    "asked": ("?", "yellow"),
-    "failed": ("✗", "red"),
-    "cancelled": ("–", "dim"),
-    "running": ("·", "cyan"),
-}
-
-
-def entry_line(entry: Step | Note) -> Text:
-    """One line of a story."""
-    if isinstance(entry, Note):
-        sign, style = {"answered": ("›", "cyan"), "carried": ("…", "dim"), "stuck": ("!", "red")}[entry.kind]
-        text = {"answered": "answered ", "carried": "", "stuck": "the workflow is stuck: "}[
-            entry.kind
-        ] + entry.text
-        return Text(f"  {sign} ", style=style).append(text, style="red" if entry.kind == "stuck" else "dim")
-    sign, style = _SIGNS[entry.outcome]
-    line = Text(f"  {sign} ", style=style).append(f"{entry.node:<{_NAME_WIDTH}}", style="default")
-    if entry.duration is not None:
-        line.append(f" {duration(entry.duration):>11}", style="dim")
-    if entry.attempts > 1:
-        line.append(f"   {entry.attempts} attempts", style="yellow")
-    if entry.failures:
-        line.append(f" ({', '.join(dict.fromkeys(entry.failures))})", style="yellow")
-    if entry.outputs:
-        line.append(f"   {', '.join(dict.fromkeys(entry.outputs))}", style="yellow")
-    if entry.outcome == "asked":
-        line.append("   asked", style="dim")
-    if entry.error:
-        line.append(f"   {entry.error}", style="red" if entry.outcome == "failed" else "dim")
-    return line
 
 
 class Progress:
@@ -92,8 +62,8 @@ class Progress:
 
     def show(self, entry: Step | Note, running: list[Step]) -> None:
         self._running = running
-        # What was asked is put to the person in full, or was answered.
-        if isinstance(entry, Note) or entry.outcome not in ("running", "asked"):
+        # What was asked is put to the person in full, or was answered; they know what they started, and see how it ends.
+        if entry.kind not in ("started", "ended") if isinstance(entry, Note) else entry.outcome in _TOLD:
             self.console.print(entry_line(entry), overflow="ellipsis", no_wrap=self.console.is_terminal)
 
     def retried(self, step: Step) -> None:
@@ -185,14 +155,8 @@ class Watch:
             return []
 
     def _note_retries(self, description: WorkflowExecutionDescription) -> None:
-        running = {step.activity_id: step for step in self._story.running}
-        for pending in description.raw_description.pending_activities:
-            step = running.get(pending.activity_id)
-            if step is not None and pending.attempt > step.attempts:
-                step.attempts = pending.attempt
-                step.error = failure_text(pending.last_failure)
-                step.failures = failure_kinds(pending.last_failure)
-                self._progress.retried(step)
+        for step in self._story.note_retries(description.raw_description.pending_activities):
+            self._progress.retried(step)
 
     async def _follow(self) -> None:
         handle = self._client.temporal.get_workflow_handle(self._run.thread_id)

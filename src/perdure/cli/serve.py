@@ -13,6 +13,7 @@ from datetime import timedelta
 from perdure.cli.connection import find_project
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
+from perdure.cli.metrics import census, export_metrics
 from perdure.cli.settings import OK, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker import connect_waiting, store_of
@@ -24,10 +25,11 @@ from perdure.worker.plugin import PerdurePlugin
 __all__ = ["serve"]
 
 
-async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float) -> int:
+async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float, metrics: str | None) -> int:
     """Serve until SIGINT or SIGTERM."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
+    exporting = export_metrics(metrics)
     broker = configured_broker()
     plugin = PerdurePlugin(await project.aload(), store=await store_of(project), broker=broker)
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=wait_seconds))
@@ -36,6 +38,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         telemetry(),
+        census(client, exporting=exporting),
         http_server(
             client,
             plugin,

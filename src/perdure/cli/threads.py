@@ -12,9 +12,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from perdure.cli.asking import show_interrupt
 from perdure.cli.connection import find_project, open_client
 from perdure.cli.console import columns, duration, print_data, stderr, stdout
-from perdure.cli.progress import entry_line
 from perdure.cli.settings import OK, Settings
-from perdure.cli.story import Note, Step, Story
+from perdure.cli.story import Story
+from perdure.cli.story_view import story_table, used
 from perdure.client import PerdureClient
 from perdure.client.client import ThreadInfo
 from perdure.client.handle import thread_status
@@ -108,6 +108,7 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
     handle = client.temporal.get_workflow_handle(thread)
     description = await _describe(handle)
     story = await _story(client, thread, description)
+    story.note_retries(description.raw_description.pending_activities)
     state, problem = await _state(client, thread)
     memo = await description.memo()
     running = description.status == WorkflowExecutionStatus.RUNNING
@@ -129,9 +130,10 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
     ended = description.close_time or datetime.now(UTC)
     started = f"{description.start_time.astimezone():%Y-%m-%d %H:%M:%S}"
     console.print(f"started {started}, {duration(ended - description.start_time)}", style="dim")
-    if usage and (used := _used(usage["run"])):
-        console.print(f"used {used}", style="dim")
-    _print_story(console.print, story.entries)
+    if cost := used(story.usage):
+        console.print(f"used {cost}", style="dim")
+    console.print()
+    console.print(story_table(story))
     for item in state.interrupts if state else []:
         show_interrupt(console, item)
     if problem:
@@ -140,23 +142,6 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
         console.print()
         print_data(state.values, as_json=False)
     return OK
-
-
-def _used(usage: dict[str, Any]) -> str:
-    """In a line; empty when nothing was."""
-    tokens = usage["input_tokens"] + usage["output_tokens"]
-    parts = [f"{usage['model_calls']} model calls, {tokens:,} tokens"] if usage["model_calls"] else []
-    if usage["money"]:
-        unpriced = f" and {usage['unpriced_calls']} calls without a price" if usage["unpriced_calls"] else ""
-        parts.append(f"${usage['money']:.4f}{unpriced}")
-    parts += [f"{usage['tool_calls']} tool calls"] if usage["tool_calls"] else []
-    return ", ".join(parts)
-
-
-def _print_story(write: Any, entries: list[Step | Note]) -> None:
-    write()
-    for entry in entries:
-        write(entry_line(entry), soft_wrap=True)
 
 
 async def _describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription:

@@ -16,6 +16,7 @@ from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
+from perdure.cli.metrics import census, export_metrics
 from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker_log import log_to_stderr
@@ -36,7 +37,7 @@ __all__ = ["WorkerOptions", "connect_waiting", "store_of", "work"]
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """The command's options; `graceful` and `wait` in seconds. `tied`: stop when stdin closes. `http`: host and port of the
-    HTTP server in this process."""
+    HTTP server in this process; `metrics`: where Prometheus fetches them."""
 
     max_activities: int
     per_second: float | None
@@ -45,6 +46,7 @@ class WorkerOptions:
     reconcile: Reconcile
     tied: bool
     http: str | None = None
+    metrics: str | None = None
 
 
 async def work(settings: Settings, options: WorkerOptions) -> int:
@@ -58,6 +60,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
 
 
 async def _work(settings: Settings, options: WorkerOptions, project: Project) -> int:
+    exporting = export_metrics(options.metrics)
     broker = configured_broker() or (MemoryBroker() if options.http else None)
     plugin = PerdurePlugin(
         await project.aload(),
@@ -86,6 +89,7 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
             PerdureClient(client, task_queue=settings.task_queue), options.reconcile, polling
         )
         await stack.enter_async_context(looking)
+        await stack.enter_async_context(census(client, exporting=exporting))
         if options.http:
             host, _, port = options.http.rpartition(":")
             if not (host and port.isdecimal()):

@@ -20,12 +20,13 @@ from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionStatus,
     WorkflowHandle,
-    WorkflowUpdateStage,
+    WorkflowUpdateFailedError,
 )
 from temporalio.common import Priority, RawValue, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from perdure.client.again import sent
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.client.limits import limited
@@ -324,23 +325,28 @@ class PerdureClient:
     async def _start_on_open_thread(
         self, workflow_id: str, start: ThreadStart, request: RunRequest
     ) -> RunHandle:
-        operation = WithStartWorkflowOperation(
-            names.THREAD_WORKFLOW,
-            start,
-            id=workflow_id,
-            task_queue=self.task_queue,
-            task_timeout=_TASK_TIMEOUT,
-            priority=_fair(workflow_id),
-            memo={"graph": start.graph, "keep_open": True},
-            static_summary=start.graph,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        )
-        await self.temporal.start_update_with_start_workflow(
-            names.UPDATE_START_RUN,
-            self._sendable(request, start.graph),
-            start_workflow_operation=operation,
-            wait_for_stage=WorkflowUpdateStage.COMPLETED,
-        )
+        sent_request = self._sendable(request, start.graph)
+
+        async def send() -> None:
+            operation = WithStartWorkflowOperation(
+                names.THREAD_WORKFLOW,
+                start,
+                id=workflow_id,
+                task_queue=self.task_queue,
+                task_timeout=_TASK_TIMEOUT,
+                priority=_fair(workflow_id),
+                memo={"graph": start.graph, "keep_open": True},
+                static_summary=start.graph,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+            await self.temporal.execute_update_with_start_workflow(
+                names.UPDATE_START_RUN, sent_request, start_workflow_operation=operation, id=request.id
+            )
+
+        try:
+            await sent(send, workflow_id)
+        except WorkflowUpdateFailedError as error:
+            raise ThreadBusy(str(error.cause)) from error
         # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
         handle = self.temporal.get_workflow_handle(workflow_id)
         return RunHandle(handle, run_id=request.id, keep_open=True)

@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure._compat import data_converter_of
+from perdure.client.again import CONTINUED, moving_on
 from perdure.contract import names
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
@@ -41,7 +42,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-_CONTINUED = "AcceptedUpdateCompletedWorkflow"
+_WAIT_SECONDS = 0.5
 _OPEN = ("running", "interrupted", "idle", "error")
 
 
@@ -71,10 +72,14 @@ class RunHandle:
                 return await self.handle.execute_update(names.UPDATE_RUN_RESULT, self.run_id)
             except (WorkflowFailureError, WorkflowUpdateFailedError) as error:
                 # The thread continued as new while we waited: its new workflow run knows the run, too.
-                if isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED:
+                if isinstance(error.cause, ApplicationError) and error.cause.type == CONTINUED:
                     continue
                 raise run_failed(error.cause, self.thread_id) from error
             except RPCError as error:
+                if moving_on(error):
+                    # Ten may wait for one thread at a time: this one is the eleventh.
+                    await asyncio.sleep(_WAIT_SECONDS)
+                    continue
                 # As above, when it was over before the server had handed our question to it.
                 if error.status != RPCStatusCode.NOT_FOUND or closed:
                     raise

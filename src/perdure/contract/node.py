@@ -14,7 +14,7 @@ from perdure.contract.thread import SavedCheckpoint
 
 __all__ = ["NODE_STREAMS", "InputPage", "InputRequest", "NodeCall", "NodeInput", "Scratch"]
 
-NODE_STREAMS = ("messages", "messages-tuple", "custom")
+NODE_STREAMS = ("messages", "messages-tuple", "custom", "speech", "tools", "events")
 """Stream modes whose events come from where a node runs."""
 
 

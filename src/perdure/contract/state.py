@@ -10,19 +10,21 @@ from typing import Any
 
 from perdure.contract.thread import PendingInterrupt
 
-__all__ = ["HistoryPage", "HistoryRequest", "SnapshotTask", "StateUpdate", "ThreadSnapshot"]
+__all__ = ["HistoryPage", "HistoryRequest", "SnapshotTask", "StateUpdate", "StateWrite", "ThreadSnapshot"]
 
 
 @dataclass(frozen=True)
 class SnapshotTask:
     """One task of the step that follows a checkpoint, with what is known of it: its result, its failure's text, what it
-    asks."""
+    asks; if a graph of its own does it, the namespace of that, and its state where it is wanted."""
 
     id: str
     name: str
     result: Any = None
     error: str | None = None
     interrupts: list[PendingInterrupt] = field(default_factory=list[PendingInterrupt])
+    namespace: str | None = None
+    state: ThreadSnapshot | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,15 @@ class ThreadSnapshot:
 
 @dataclass(frozen=True)
 class HistoryRequest:
-    """Snapshots, newest first: all in the window, those before a checkpoint, or one of them."""
+    """Snapshots, newest first: all in the window, those before a checkpoint, or one of them. `subgraphs`: with the states of the
+    graphs that its tasks are, which only the latest one and one of them have."""
 
     limit: int | None = None
     before: str | None = None
     checkpoint_id: str | None = None
     namespace: str = ""
     filter: dict[str, Any] | None = None
+    subgraphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,19 @@ class HistoryPage:
 
 
 @dataclass(frozen=True)
+class StateWrite:
+    """Values to write as if `as_node` had returned them."""
+
+    values: Any
+    as_node: str | None = None
+
+
+@dataclass(frozen=True)
 class StateUpdate:
-    """Values to write as if `as_node` had returned them, on the latest or the named checkpoint."""
+    """Values to write as if `as_node` had returned them, on the latest or the named checkpoint; or several `supersteps` of such
+    writes, one after the other, and then the rest says nothing."""
 
     values: Any
     as_node: str | None = None
     checkpoint_id: str | None = None
+    supersteps: list[list[StateWrite]] = field(default_factory=list[list[StateWrite]])

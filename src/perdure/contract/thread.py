@@ -26,6 +26,7 @@ __all__ = [
     "SavedEnd",
     "ThreadStart",
     "ThreadState",
+    "TtlStrategy",
 ]
 
 DEFAULT_CARRY = 175
@@ -34,6 +35,7 @@ DEFAULT_CARRY = 175
 DEFAULT_KEEP = 50
 """How many checkpoints a thread keeps, where nothing else is said."""
 
+TtlStrategy = Literal["delete", "keep_latest"]
 RunStatus = Literal["idle", "running", "interrupted", "completed", "failed", "cancelled"]
 
 
@@ -166,7 +168,8 @@ class ThreadStart:
     workflow for ever). `carry_every` continues as new after that many node calls; 0 leaves it to Temporal's suggestion.
     `keep_checkpoints` is how many checkpoints one can look back at and fork from. `metadata` is what lists of threads are
     filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
-    names it. A `temporary` thread ends with its first run.
+    names it. A `temporary` thread ends with its first run. One that nobody has used for `ttl_seconds` is deleted, or keeps its
+    latest checkpoint alone.
     """
 
     graph: str
@@ -179,6 +182,8 @@ class ThreadStart:
     thread_budget: Budget | None = None
     metadata: dict[str, Any] | None = None
     temporary: bool = False
+    ttl_seconds: float | None = None
+    ttl_strategy: TtlStrategy = "delete"
 
 
 @dataclass(frozen=True)

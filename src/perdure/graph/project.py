@@ -34,6 +34,7 @@ from perdure._compat import Pregel
 from perdure.errors import ConfigError, GraphLoadError, GraphNotFound
 from perdure.graph.project_limits import ProjectLimits, read_limits
 from perdure.graph.project_modules import GraphSpec, add_paths, guard, import_module_of, load_error
+from perdure.graph.project_ttl import ThreadTtl, thread_ttl
 from perdure.graph.webhook_policy import WebhookPolicy, webhook_policy
 
 __all__ = ["CONFIG_NAME", "GraphSpec", "Project", "find_config", "load_project"]
@@ -59,6 +60,7 @@ class Project:
     settings: Any = None
     auth: Any = None
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
+    ttl: ThreadTtl | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +142,7 @@ def load_project(path: Path | None = None) -> Project:
         limits=read_limits(data.get("perdure"), f"{file}: 'perdure'"),
         http=data.get("http"),
         settings=data.get("perdure"),
+        ttl=thread_ttl(data.get("checkpointer"), str(file)),
         auth=data.get("auth"),
         webhooks=webhook_policy(data.get("webhooks"), data.get("http")),
     )

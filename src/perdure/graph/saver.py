@@ -131,6 +131,15 @@ class WindowSaver(BaseCheckpointSaver[int]):
                 del self._slots[namespace]
         return True
 
+    @_one_at_a_time
+    def keep_latest(self) -> None:
+        """Drop all but the latest checkpoint of each namespace, and what the older ones' subgraphs saved."""
+        for namespace, slots in self._slots.items():
+            for checkpoint_id in list(slots)[:-1]:
+                del slots[checkpoint_id]
+                self._writes.get(namespace, {}).pop(checkpoint_id, None)
+        self._forget_before("", self.oldest_id())
+
     def step(self, checkpoint_id: str | None = None, *, namespace: str = "") -> int:
         """The step of a graph's latest, or named, checkpoint; -2, as LangGraph counts, when there is none."""
         slot = self._slots.get(namespace, {}).get(checkpoint_id) if checkpoint_id else self._latest(namespace)

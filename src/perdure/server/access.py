@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from perdure.errors import ThreadNotFound
 from perdure.server.access_rules import Rule
@@ -19,8 +19,9 @@ from perdure.server.caller import Caller
 from perdure.server.errors import failed, not_found
 from perdure.server.filters import Filter, matches
 
-__all__ = ["Asked", "authorise", "authorise_run"]
+__all__ = ["Asked", "authorise", "authorise_run", "check_thread"]
 
+_Run = TypeVar("_Run", bound=RunCreate)
 _NAMESPACES = {"search": "namespace_prefix", "list_namespaces": "prefix"}
 
 
@@ -46,15 +47,19 @@ async def authorise(backend: Backend, caller: Caller, rule: Rule, asked: Asked) 
     value = _value(rule, asked)
     filters = await caller.allow(rule.resource, rule.action, value)
     if rule.body and rule.shape != "cancel_many":
-        asked.body = {key: _text(item) for key, item in value.items() if key not in rule.ids}
+        # A null may say something; metadata that nobody gave does not.
+        nulls = {key: None for key, item in asked.body.items() if item is None}
+        if not value.get("metadata") and "metadata" not in asked.body:
+            value.pop("metadata", None)
+        asked.body = nulls | {key: _text(item) for key, item in value.items() if key not in rule.ids}
     if filters and rule.owned:
         await _check_owned(backend, rule, asked, filters)
     return caller.filtered(filters)
 
 
 async def authorise_run(
-    backend: Backend, caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: RunCreate
-) -> RunCreate:
+    backend: Backend, caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: _Run
+) -> _Run:
     """What is to run, as the handler of `threads.create_run` left it.
 
     Raises:
@@ -87,13 +92,13 @@ async def authorise_run(
         if not matches(assistant["metadata"], readable):
             raise not_found("Assistant", assistant["assistant_id"])
     if filters and thread_id is not None:
-        await _check_thread(backend, thread_id, filters, absent=body.if_not_exists == "create")
+        await check_thread(backend, thread_id, filters, absent=body.if_not_exists == "create")
     kwargs = value["kwargs"]
     changed = {"metadata": value["metadata"]} | {
         key: kwargs[key]
         for key in ("input", "command", "config", "context", "interrupt_before", "interrupt_after")
     }
-    return RunCreate.model_validate({**body.model_dump(exclude_unset=True), **changed})
+    return type(body).model_validate({**body.model_dump(exclude_unset=True), **changed})
 
 
 def _value(rule: Rule, asked: Asked) -> dict[str, Any]:
@@ -153,15 +158,15 @@ def _narrowed(given: Any, filters: Filter) -> dict[str, Any]:
 
 async def _check_owned(backend: Backend, rule: Rule, asked: Asked, filters: Filter) -> None:
     if rule.resource == "threads":
-        await _check_thread(backend, asked.path["thread_id"], filters)
+        await check_thread(backend, asked.path["thread_id"], filters)
         return
     assistant = await backend.assistants.get(asked.path["assistant_id"])
     if not matches(assistant["metadata"], filters):
         raise not_found("Assistant", asked.path["assistant_id"])
 
 
-async def _check_thread(backend: Backend, thread_id: str, filters: Filter, *, absent: bool = False) -> None:
-    """`absent`: it need not be there yet."""
+async def check_thread(backend: Backend, thread_id: str, filters: Filter, *, absent: bool = False) -> None:
+    """Raises 404 for a thread that is not there, or kept back. `absent`: it need not be there yet."""
     try:
         line = await backend.threads.line(thread_id)
     except ThreadNotFound:

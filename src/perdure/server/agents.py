@@ -17,7 +17,7 @@ from perdure.server.filters import matches
 from perdure.server.runs import Started, run_result, start
 from perdure.streams.wire import to_json
 
-__all__ = ["Outcome", "ask", "assistants_by_name", "message_text", "outcome_of"]
+__all__ = ["Outcome", "ask", "asks", "assistants_by_name", "message_text", "outcome_of"]
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 128
@@ -65,6 +65,12 @@ async def ask(backend: Backend, thread_id: str | None, body: Mapping[str, Any]) 
     """Start a run and wait for its end. Raises as `start`; ValidationError for what is no run."""
     started = await start(backend, thread_id, RunCreate.model_validate(body))
     return started, outcome_of(await run_result(backend, started))
+
+
+async def asks(backend: Backend, thread_id: str) -> bool:
+    """Whether a thread that the caller may read waits for an answer."""
+    filters = await backend.caller.allow("threads", "read", {"thread_id": thread_id})
+    return await backend.asked_by(backend.caller.filtered(filters)).is_interrupted(thread_id)
 
 
 def outcome_of(result: Any) -> Outcome:

@@ -21,7 +21,18 @@ from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
 from perdure.server.responses import ERRORS
-from perdure.server.routes import assistants, crons, mcp, openai, runs, store, system, threads
+from perdure.server.routes import (
+    a2a,
+    assistants,
+    crons,
+    mcp,
+    openai,
+    runs,
+    store,
+    system,
+    thread_streams,
+    threads,
+)
 from perdure.server.tracing import TraceHeaders
 
 __all__ = ["create_app"]
@@ -67,17 +78,19 @@ def create_app(
 
 
 def _routers(settings: HttpSettings) -> list[APIRouter]:
-    parts = {
-        "assistants": assistants,
-        "threads": threads,
-        "crons": crons,
-        "runs": runs,
-        "store": store,
-        "mcp": mcp,
-        "openai": openai,
-    }
+    parts = [
+        ("assistants", assistants),
+        ("threads", threads),
+        ("threads", thread_streams),
+        ("crons", crons),
+        ("runs", runs),
+        ("store", store),
+        ("mcp", mcp),
+        ("a2a", a2a),
+        ("openai", openai),
+    ]
     meta = system.ok_only if settings.disable_meta else system.router
-    return [meta, *(module.router for part, module in parts.items() if not settings.disabled(part))]
+    return [meta, *(module.router for part, module in parts if not settings.disabled(part))]
 
 
 def _api(backend: Backend, settings: HttpSettings, routers: list[APIRouter]) -> FastAPI:

@@ -17,6 +17,7 @@ from starlette.types import Send
 
 from perdure.client.client import PerdureClient
 from perdure.errors import ThreadNotFound
+from perdure.graph.project_ttl import ThreadTtl
 from perdure.graph.registry import GraphRegistry
 from perdure.graph.webhook_policy import WebhookPolicy
 from perdure.server.assistants import Assistants
@@ -48,10 +49,11 @@ class Backend:
     broker: Broker | None = None
     caller: Caller = ANYBODY
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
+    ttl: ThreadTtl | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def __post_init__(self) -> None:
-        self.threads = ServedThreads(self.client)
+        self.threads = ServedThreads(self.client, ttl=self.ttl)
         self.assistants = Assistants(self.registry, self.stores)
         self.crons = Crons(self.client)
 

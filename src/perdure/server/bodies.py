@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from perdure.contract.run import CancelAction, MultitaskStrategy
+from perdure.server.extraction import path_of
 
 __all__ = [
     "AssistantCreate",
@@ -23,19 +24,22 @@ __all__ = [
     "NamespaceList",
     "RunCreate",
     "StateAt",
+    "StateBulk",
     "StateSearch",
-    "StateWrite",
+    "StateWriteAs",
+    "Superstep",
     "ThreadCount",
     "ThreadCreate",
     "ThreadPatch",
     "ThreadPrune",
     "ThreadSearch",
+    "TtlBody",
     "VersionSearch",
 ]
 
 Metadata = dict[str, Any]
 _StreamMode = Literal[
-    "values", "messages", "messages-tuple", "updates", "debug", "tasks", "checkpoints", "custom"
+    "values", "messages", "messages-tuple", "updates", "debug", "tasks", "checkpoints", "custom", "events"
 ]
 _SortOrder = Literal["asc", "desc"]
 _Limit = Field(default=10, ge=1, le=1000)
@@ -122,11 +126,31 @@ class RunCreate(Body):
         return [value] if isinstance(value, str) else value
 
 
+class StateWriteBody(Body):
+    """One write of a superstep."""
+
+    values: Any = None
+    command: CommandBody | None = None
+    as_node: str | None = None
+
+
+class Superstep(Body):
+    updates: list[StateWriteBody] = Field(min_length=1)
+
+
+class TtlBody(Body):
+    """`ttl` in minutes, counted from when the thread was last used."""
+
+    ttl: float = Field(gt=0, le=10 * 366 * 24 * 60)
+    strategy: Literal["delete", "keep_latest"] = "delete"
+
+
 class ThreadCreate(Body):
     thread_id: str | None = _Id
     metadata: Metadata = Field(default_factory=dict)
     if_exists: Literal["raise", "do_nothing"] = "raise"
-    supersteps: list[dict[str, Any]] | None = None
+    supersteps: list[Superstep] = Field(default_factory=list, max_length=1000)
+    ttl: TtlBody | None = None
 
 
 class ThreadPatch(Body):
@@ -146,22 +170,35 @@ class ThreadSearch(ThreadCount):
     sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] | None = None
     sort_order: _SortOrder | None = None
     select: list[str] | None = None
+    extract: dict[str, str] | None = Field(default=None, max_length=10)
+
+    @field_validator("extract")
+    @classmethod
+    def _paths(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        for path in (value or {}).values():
+            path_of(path)
+        return value
 
 
 class ThreadPrune(Body):
     thread_ids: list[str] = Field(max_length=1000)
-    strategy: Literal["delete"] = "delete"
+    strategy: Literal["delete", "keep_latest"] = "delete"
 
 
-class StateWrite(Body):
+class StateWriteAs(Body):
     values: Any = None
     as_node: str | None = None
     checkpoint: CheckpointRef | None = None
     checkpoint_id: str | None = None
 
 
+class StateBulk(Body):
+    supersteps: list[Superstep] = Field(min_length=1, max_length=1000)
+
+
 class StateAt(Body):
     checkpoint: CheckpointRef
+    subgraphs: bool = False
     select: list[str] | None = None
 
 

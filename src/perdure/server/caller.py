@@ -20,7 +20,7 @@ from perdure.server.errors import failed
 from perdure.server.filters import Filter, check_filter
 from perdure.streams.wire import to_json
 
-__all__ = ["ANYBODY", "Caller"]
+__all__ = ["ANYBODY", "Caller", "told_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +86,11 @@ class Caller:
             "langgraph_auth_user_id": self.user.identity,
             "langgraph_auth_permissions": list(self.permissions),
         }
+
+
+def told_of(configurable: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run's `configurable` says who started it."""
+    return {key: value for key, value in configurable.items() if key.startswith("langgraph_auth_")}
 
 
 ANYBODY = Caller()

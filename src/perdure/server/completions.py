@@ -11,15 +11,15 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
-from perdure.server.agents import Outcome, message_text, outcome_of
+from perdure.server.agents import Outcome, asks, message_text, outcome_of
 from perdure.server.backend import Backend
 from perdure.server.errors import failed
 from perdure.server.runs import Started, run_result
+from perdure.server.saying import Said
 from perdure.server.streaming import events
 
 __all__ = ["ChatRequest", "completion", "finished", "run_body", "streamed"]
@@ -57,15 +57,10 @@ async def run_body(backend: Backend, asked: ChatRequest, assistant_id: str) -> d
         return {**body, "command": {"resume": asked.perdure.resume}}
     if thread_id is None:
         return {**body, "input": {"messages": asked.messages}}
-    if await _asks(backend, thread_id):
+    if await asks(backend, thread_id):
         return {**body, "command": {"resume": message_text(asked.messages[-1])}}
     last = max((i for i, m in enumerate(asked.messages) if m.get("role") == "assistant"), default=-1)
     return {**body, "input": {"messages": asked.messages[last + 1 :]}}
-
-
-async def _asks(backend: Backend, thread_id: str) -> bool:
-    filters = await backend.caller.allow("threads", "read", {"thread_id": thread_id})
-    return await backend.asked_by(backend.caller.filtered(filters)).is_interrupted(thread_id)
 
 
 def completion(asked: ChatRequest, started: Started, outcome: Outcome) -> dict[str, Any]:
@@ -87,7 +82,7 @@ def finished(backend: Backend, asked: ChatRequest, started: Started, outcome: Ou
 async def streamed(backend: Backend, asked: ChatRequest, started: Started) -> AsyncGenerator[bytes]:
     """Server-sent events: the text as it comes; at the end why it ended, and `[DONE]`."""
     head = _head(asked, started, "chat.completion.chunk")
-    said = _Said()
+    said = Said()
     yield _chunk(head, {"role": "assistant", "content": ""})
     told = events(backend, started)
     async with aclosing(told):
@@ -108,44 +103,6 @@ async def streamed(backend: Backend, asked: ChatRequest, started: Started) -> As
             usage = _usage(outcome, len(asked.messages))
             yield _data({**head, "choices": [], "usage": usage})
     yield b"data: [DONE]\n\n"
-
-
-@dataclass
-class _Said:
-    """What was told of each message. A call that is tried again tells its text anew: what was told is not told twice."""
-
-    texts: dict[str, str] = field(default_factory=dict[str, str])
-    again: dict[str, str] = field(default_factory=dict[str, str])
-
-    def more(self, written: bytes) -> str:
-        event, data = _event(written)
-        if event == "messages/retry":
-            self.again = dict.fromkeys(self.texts, "")
-        if event.partition("|")[0] != "messages" or not isinstance(data, list) or not data:
-            return ""
-        message = cast("dict[str, Any]", cast("list[Any]", data)[0])
-        text = message_text(message)
-        if message.get("type") not in ("ai", "AIMessageChunk") or not text:
-            return ""
-        name = str(message.get("id"))
-        apart = "\n\n" if self.texts and name not in self.texts else ""
-        known = self.texts.get(name, "")
-        if message["type"] == "ai":  # whole
-            self.texts[name] = text
-            return apart + text.removeprefix(known) if text.startswith(known) else ""
-        if name in self.again:
-            self.again[name] += text
-            if len(self.again[name]) <= len(known):
-                return ""
-            text = self.again.pop(name)[len(known) :]
-        self.texts[name] = known + text
-        return apart + text
-
-
-def _event(written: bytes) -> tuple[str, Any]:
-    fields = dict(line.split(b": ", 1) for line in written.split(b"\r\n") if b": " in line[:8])
-    data = fields.get(b"data")
-    return fields.get(b"event", b"").decode(), None if data is None else json.loads(data)
 
 
 def _head(asked: ChatRequest, started: Started, kind: str) -> dict[str, Any]:

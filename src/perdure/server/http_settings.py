@@ -12,6 +12,8 @@ from perdure.server.headers import HeaderPatterns
 
 __all__ = ["HttpSettings", "http_settings"]
 
+_STARTING_RUNS = ("mcp", "a2a", "openai")
+
 
 class HeaderNames(BaseModel):
     """LangGraph's documents have the one spelling, its examples the other."""
@@ -63,6 +65,9 @@ class HttpSettings(BaseModel):
         return value
 
     def disabled(self, part: str) -> bool:
+        """Without runs there are no other ways to start one, either."""
+        if part in _STARTING_RUNS and self.disable_runs:
+            return True
         return bool(getattr(self, f"disable_{part}", False))
 
 

@@ -25,7 +25,7 @@ from perdure.server.errors import failed, invalid
 from perdure.streams.wire import to_json
 from perdure.telemetry.propagation import starting
 
-__all__ = ["Started", "check_run", "run_request", "run_result", "start", "waiting"]
+__all__ = ["Started", "check_run", "command_of", "run_request", "run_result", "start", "waiting"]
 
 _KEEP_ALIVE_SECONDS = 5
 
@@ -47,8 +47,13 @@ class Started:
         return {"Content-Location": self.place, "Location": f"{self.place}/{what}"}
 
 
-async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Started:
+async def start(
+    backend: Backend, thread_id: str | None, body: RunCreate, *, stream: list[str] | None = None
+) -> Started:
     """Start or queue a run; without a thread id, on a thread of its own.
+
+    Args:
+        stream: what it tells, subgraphs included, instead of what the body says.
 
     Raises:
         HTTPException: for what does not fit. PerdureError: for what is not there, or in the way.
@@ -61,6 +66,8 @@ async def start(backend: Backend, thread_id: str | None, body: RunCreate) -> Sta
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
     request = run_request(assistant, target, body, backend.caller.configurable())
+    if stream is not None:
+        request = replace(request, stream=stream, subgraphs=True)
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     temporary = stateless and body.on_completion == "delete"
     with starting(request.graph, target) as trace:
@@ -143,7 +150,7 @@ def run_request(
     }
     return RunRequest(
         id=run_id,
-        input=body.input if body.command is None or body.command.is_empty else _command(body.command),
+        input=body.input if body.command is None or body.command.is_empty else command_of(body.command),
         config=config,
         context=context,
         checkpoint_id=(body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id,
@@ -161,7 +168,8 @@ def run_request(
     )
 
 
-def _command(body: CommandBody) -> Command[Any]:
+def command_of(body: CommandBody) -> Command[Any]:
+    """Raises 422 for a `goto` that says nothing."""
     goto = body.goto if isinstance(body.goto, list) else [] if body.goto is None else [body.goto]
     try:
         targets = [item if isinstance(item, str) else Send(item["node"], item.get("input")) for item in goto]

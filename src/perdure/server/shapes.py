@@ -60,8 +60,8 @@ def state_shape(thread_id: str, snapshot: ThreadSnapshot) -> dict[str, Any]:
                 "name": task.name,
                 "error": task.error,
                 "interrupts": [_interrupt(item) for item in task.interrupts],
-                "checkpoint": None,
-                "state": None,
+                "checkpoint": None if task.namespace is None else checkpoint(thread_id, None, task.namespace),
+                "state": None if task.state is None else state_shape(thread_id, task.state),
                 "result": task.result,
             }
             for task in snapshot.tasks

@@ -20,9 +20,12 @@ from perdure.server.runs import Started, run_result
 from perdure.streams.broker import BEGIN, END, LOST
 from perdure.streams.wire import to_json
 
-__all__ = ["events", "modes_of"]
+__all__ = ["HEARTBEAT", "NOT_OF_RUNS", "events", "modes_of", "values_of", "written"]
 
-_HEARTBEAT = b": heartbeat\r\n\r\n"
+NOT_OF_RUNS = frozenset({BEGIN, END, "input", "lifecycle", "speech", "tools", "state_update"})
+"""Events that streams of threads tell, in shapes of their own."""
+
+HEARTBEAT = b": heartbeat\r\n\r\n"
 # While nothing is said: after so many seconds of silence, times 5, Temporal is asked whether the run goes on.
 _SILENT = 3
 
@@ -45,7 +48,7 @@ async def events(
     done = False
     try:
         if after is None:
-            yield _written("metadata", to_json({"run_id": started.run_id, "attempt": 1}), None)
+            yield written("metadata", to_json({"run_id": started.run_id, "attempt": 1}), None)
         told = _told(backend, started, after=after, modes=modes, joined=joined)
         async with aclosing(told):
             async for chunk in told:
@@ -65,14 +68,14 @@ async def _told(
             yield chunk
         return
     if joined and not await broker.knows(started.thread_id, started.run_id, after=after):
-        yield _written("values", to_json(await _values(backend, started.thread_id)), None)
+        yield written("values", to_json(await values_of(backend, started.thread_id)), None)
         if await _is_over(backend, started):
             return
     silent, over = 0, False
     async for event in broker.listen(started.thread_id, started.run_id, after=after):
         if event is None:
             silent += 1
-            yield _HEARTBEAT
+            yield HEARTBEAT
             if over:
                 async for chunk in _end(backend, started):
                     yield chunk
@@ -82,18 +85,18 @@ async def _told(
             continue
         silent, over = 0, False
         if event.event == LOST:
-            yield _written("values", to_json(await _values(backend, started.thread_id)), None)
-        elif event.event not in (BEGIN, END) and _wanted(event.event, modes):
-            yield _written(event.event, event.data, event.id)
+            yield written("values", to_json(await values_of(backend, started.thread_id)), None)
+        elif _wanted(event.event, modes):
+            yield written(event.event, event.data, event.id)
 
 
 async def _end(backend: Backend, started: Started) -> AsyncGenerator[bytes]:
     """What can be told without the events: how the run ends."""
     result = await run_result(backend, started)
     if isinstance(result, dict) and "__error__" in result:
-        yield _written("error", to_json(result["__error__"]), None)
+        yield written("error", to_json(result["__error__"]), None)
     else:
-        yield _written("values", to_json(result), None)
+        yield written("values", to_json(result), None)
 
 
 async def _is_over(backend: Backend, started: Started) -> bool:
@@ -107,7 +110,8 @@ async def _is_over(backend: Backend, started: Started) -> bool:
     return run.status not in ("pending", "running")
 
 
-async def _values(backend: Backend, thread_id: str) -> Any:
+async def values_of(backend: Backend, thread_id: str) -> Any:
+    """What stands for events that are lost."""
     found = await backend.threads.history(thread_id, HistoryRequest(limit=1))
     return found[0].values if found else {}
 
@@ -119,15 +123,18 @@ def modes_of(given: list[str]) -> list[str] | None:
 
 
 def _wanted(event: str, modes: list[str] | None) -> bool:
+    kind = event.partition("|")[0]
+    if kind in NOT_OF_RUNS:
+        return False
     if modes is None:
         return True
-    kind = event.partition("|")[0]
     if kind == "messages":
         return "messages-tuple" in modes
     return kind.partition("/")[0] in modes or kind == "error"
 
 
-def _written(event: str, data: bytes, id: str | None) -> bytes:
+def written(event: str, data: bytes, id: str | None) -> bytes:
+    """One server-sent event."""
     name = event.replace("\r", "").replace("\n", "").encode()
     tail = b"" if id is None else b"id: " + id.encode() + b"\r\n"
     return b"event: " + name + b"\r\ndata: " + data + b"\r\n" + tail + b"\r\n"

@@ -20,15 +20,15 @@ from temporalio.client import (
     WorkflowExecution,
     WorkflowHandle,
     WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
 )
 from temporalio.common import (
     RawValue,
     WorkflowIDConflictPolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from perdure.client.again import sent
 from perdure.client.client import PerdureClient
 from perdure.client.handle import RunHandle, thread_status
 from perdure.client.limits import limited
@@ -38,6 +38,7 @@ from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy, ThreadNotFound
+from perdure.graph.project_ttl import ThreadTtl
 from perdure.storage.external import sendable
 from perdure.workflows.listing import first_listed
 
@@ -45,10 +46,7 @@ __all__ = ["ServedThreads", "ThreadLine"]
 
 _TASK_TIMEOUT = timedelta(seconds=5)
 _ANSWER_IN = timedelta(seconds=60)
-_TRIES = 20
-_PAUSE_SECONDS = 0.05
-_WAIT_SECONDS = 0.5
-_CONTINUED = "AcceptedUpdateCompletedWorkflow"
+_NOTHING: Any = object()
 
 
 @dataclass(frozen=True)
@@ -66,23 +64,30 @@ class ThreadLine:
 
 
 class ServedThreads:
-    """`keep_checkpoints` is how many checkpoints a new thread keeps; `carry_every` as for `PerdureClient.start`."""
+    """`keep_checkpoints` is how many checkpoints a new thread keeps; `carry_every` as for `PerdureClient.start`;
+    `ttl` how long threads stay that say nothing of it."""
 
     def __init__(
-        self, client: PerdureClient, *, keep_checkpoints: int = 100, carry_every: int = DEFAULT_CARRY
+        self,
+        client: PerdureClient,
+        *,
+        keep_checkpoints: int = 100,
+        carry_every: int = DEFAULT_CARRY,
+        ttl: ThreadTtl | None = None,
     ) -> None:
         self.client = client
         self._keep = keep_checkpoints
         self._carry = carry_every
+        self._ttl = ttl
 
     # -- threads --------------------------------------------------------------------------------------------------
 
     async def create(
-        self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = ""
+        self, thread_id: str, metadata: Mapping[str, Any], *, graph: str = "", ttl: ThreadTtl | None = None
     ) -> ThreadLine | None:
         """What was made; `None` where it was there already. Nobody is asked what it is like: a workflow that has just been
         started takes a second to answer."""
-        start = await self._start(graph, metadata)
+        start = await self._start(graph, metadata, ttl)
         options = self._options(thread_id, start)
         try:
             await self.client.temporal.start_workflow(
@@ -142,6 +147,10 @@ class ServedThreads:
             thread_id, names.UPDATE_STATE, self._sendable(update, "the update of the state"), str
         )
 
+    async def prune(self, thread_id: str) -> None:
+        """Forget all checkpoints but the latest. Refused while it runs."""
+        await self._update(thread_id, names.UPDATE_PRUNE, _NOTHING, None)
+
     async def merge_metadata(self, thread_id: str, changes: Mapping[str, Any]) -> None:
         await self._update(thread_id, names.UPDATE_METADATA, dict(changes), None)
 
@@ -193,44 +202,32 @@ class ServedThreads:
             ThreadNotFound: when there is no such thread. WorkflowUpdateFailedError: when it refuses the run.
         """
         request = limited(request, self.client.limits.overridden(RunLimits()))
-        sent = self._sendable(request, f"the input of graph {request.graph!r}")
+        sent_request = self._sendable(request, f"the input of graph {request.graph!r}")
         if create is None:
-            await self._update(thread_id, names.UPDATE_START_RUN, sent, str, id=request.id)
+            await self._update(thread_id, names.UPDATE_START_RUN, sent_request, str, id=request.id)
             return
         start = replace(await self._start("", create), temporary=temporary)
-        for attempt in range(_TRIES):
-            await asyncio.sleep(_PAUSE_SECONDS * attempt)
+
+        async def send() -> None:
             operation = WithStartWorkflowOperation(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
                 **self._options(thread_id, start),
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
-            try:
-                await self.client.temporal.execute_update_with_start_workflow(
-                    names.UPDATE_START_RUN,
-                    sent,
-                    start_workflow_operation=operation,
-                    id=request.id,
-                    rpc_timeout=_ANSWER_IN,
-                )
-            except (WorkflowUpdateFailedError, RPCError) as error:
-                if not _moving_on(error):
-                    raise
-            else:
-                return
-        raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
+            await self.client.temporal.execute_update_with_start_workflow(
+                names.UPDATE_START_RUN,
+                sent_request,
+                start_workflow_operation=operation,
+                id=request.id,
+                rpc_timeout=_ANSWER_IN,
+            )
+
+        await sent(send, thread_id)
 
     async def result(self, thread_id: str, run_id: str) -> Any:
         """Wait for a run's end. Raises as `RunHandle.result`."""
-        while True:
-            try:
-                return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
-            except RPCError as error:
-                if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
-                    raise
-            # Ten may wait for one thread at a time; this one is the eleventh.
-            await asyncio.sleep(_WAIT_SECONDS)
+        return await RunHandle(self._handle(thread_id), run_id=run_id, keep_open=True).result()
 
     async def runs(self, thread_id: str, request: RunsRequest) -> list[RunRecord]:
         return (await self._ask(thread_id, names.QUERY_RUNS, request, RunPage)).runs
@@ -267,7 +264,10 @@ class ServedThreads:
     def _handle(self, thread_id: str) -> WorkflowHandle[Any, Any]:
         return self.client.temporal.get_workflow_handle(thread_id)
 
-    async def _start(self, graph: str, metadata: Mapping[str, Any]) -> ThreadStart:
+    async def _start(
+        self, graph: str, metadata: Mapping[str, Any], ttl: ThreadTtl | None = None
+    ) -> ThreadStart:
+        ttl = ttl or self._ttl
         return ThreadStart(
             graph=graph,
             keep_open=True,
@@ -276,6 +276,8 @@ class ServedThreads:
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
             thread_budget=self.client.limits.thread_budget,
+            ttl_seconds=ttl.ttl * 60 if ttl else None,
+            ttl_strategy=ttl.strategy if ttl else "delete",
         )
 
     def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
@@ -308,22 +310,21 @@ class ServedThreads:
 
     async def _update(self, thread_id: str, update: str, argument: Any, answer: Any, **options: Any) -> Any:
         """Also where the thread continues as new meanwhile."""
-        for attempt in range(_TRIES):
-            await asyncio.sleep(_PAUSE_SECONDS * attempt)
-            try:
-                return await self._handle(thread_id).execute_update(
-                    update, argument, result_type=answer, rpc_timeout=_ANSWER_IN, **options
-                )
-            except WorkflowUpdateFailedError as error:
-                if not _moving_on(error):
-                    raise
-            except RPCError as error:
-                if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
-                    if (await self.line(thread_id)).status == "closed":
-                        raise _unknown(thread_id) from error
-                elif not _moving_on(error):
-                    raise
-        raise ThreadBusy(f"thread {thread_id!r} is moving on: try again")
+        args = [] if argument is _NOTHING else [argument]
+
+        async def passes(error: RPCError) -> bool:
+            if error.status not in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+                return False
+            if (await self.line(thread_id)).status == "closed":
+                raise _unknown(thread_id) from error
+            return True
+
+        async def send() -> Any:
+            return await self._handle(thread_id).execute_update(
+                update, args=args, result_type=answer, rpc_timeout=_ANSWER_IN, **options
+            )
+
+        return await sent(send, thread_id, again=passes)
 
     async def _lines(self, query: str, limit: int | None) -> AsyncIterator[ThreadLine]:
         async for execution in self.client.temporal.list_workflows(query, limit=limit):
@@ -339,15 +340,6 @@ class ServedThreads:
                         return
                     raise
                 await asyncio.sleep(0.05)
-
-
-def _moving_on(error: WorkflowUpdateFailedError | RPCError) -> bool:
-    """Whether an update may be sent again: it met a thread that was just continuing as new, or had ten others to work off."""
-    if isinstance(error, RPCError):
-        if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
-            return True
-        return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
-    return isinstance(error.cause, ApplicationError) and error.cause.type == _CONTINUED
 
 
 def _unknown(thread_id: str) -> ThreadNotFound:

@@ -43,6 +43,7 @@ from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.activities.threads import ThreadActivities
 from perdure.activities.webhooks import WebhookActivities
 from perdure.contract.limits import RateLimit
 from perdure.contract.policy import ModelOutput
@@ -61,6 +62,7 @@ from perdure.streams import Broker, broker_at
 from perdure.streams.wire import to_json
 from perdure.telemetry.spans import tracing_of
 from perdure.worker.instances import OneThreadRunner
+from perdure.worker.metrics import MetricsInterceptor
 from perdure.worker.slots import lend_slots
 from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.crons import CronWorkflow
@@ -204,7 +206,7 @@ class PerdurePlugin(SimplePlugin):
             self._store.check()
             self._warn_of_models()
             limit = _PayloadLimit(size_limit(client.data_converter))
-            config["interceptors"] = [*config.get("interceptors", ()), limit]
+            config["interceptors"] = [*config.get("interceptors", ()), limit, MetricsInterceptor()]
             if (tracing := tracing_of(self._tracer_provider)) is not None:
                 config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
             lend_slots(config, self._lending)
@@ -266,6 +268,7 @@ def _activities(
         effects.run_effect,
         effects.run_undo,
         webhooks.send_webhook,
+        ThreadActivities().delete_thread,
     ]
 
 

@@ -61,6 +61,7 @@ class Budgets:
     ) -> None:
         book = book or BudgetBook()
         self.raised = 0
+        self.on_spent: Callable[[Usage], None] | None = None
         self._run_id = book.run
         self._asked = book.asked
         self._accounts = {
@@ -98,6 +99,8 @@ class Budgets:
             self._since = workflow.time()
 
     def spent(self, usage: Usage) -> None:
+        if self.on_spent is not None:
+            self.on_spent(usage)
         for account in self._accounts.values():
             account.usage = total_usage((account.usage, usage))
 

@@ -50,6 +50,7 @@ class RunDriver:
         book = start.carry.budgets if start.carry else None
         self._budgets = Budgets(book, start.thread_budget, interrupts, set_status=set_status)
         self.trace = RunTrace(lambda: self._budgets.told()["run"])
+        self._budgets.on_spent = self.trace.metrics.used
         self.calls = NodeCalls(
             start.graph,
             start.carry,

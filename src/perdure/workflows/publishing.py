@@ -16,6 +16,7 @@ from temporalio import workflow
 from perdure._compat import NS_SEP
 from perdure.contract.thread import RunRequest
 from perdure.workflows.checkpoint_events import told_checkpoint
+from perdure.workflows.children import Children
 
 __all__ = ["EXTERN_PUBLISH", "Publisher"]
 
@@ -35,15 +36,19 @@ class Publisher:
         self.count = count
         self._run_id = ""
         self._modes: list[_Mode] = []
+        self._children: Children | None = None
 
     def open(self, request: RunRequest) -> list[_Mode]:
         """Begin to tell of a run; the modes to let LangGraph stream."""
         self._run_id = request.id
         self._modes = [mode for mode in _MODES if mode in request.stream]
+        self._children = Children() if "lifecycle" in request.stream else None
         return [*_DRIVER_MODES, *(mode for mode in self._modes if mode not in _DRIVER_MODES)]
 
     def chunk(self, namespace: tuple[str, ...], mode: str, chunk: Any) -> None:
         """One item of LangGraph's stream, if it is wanted."""
+        for event, data in self._children.of(namespace, mode, chunk) if self._children else ():
+            self.tell(event, data)
         if mode in self._modes:
             self.tell(NS_SEP.join((mode, *namespace)), chunk)
 

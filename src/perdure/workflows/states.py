@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from langgraph.types import StateSnapshot
+from langgraph.types import StateUpdate as GraphUpdate
 from temporalio import workflow
 
 from perdure._compat import CONF, CONFIG_KEY_THREAD_ID, Pregel, configurable
@@ -79,18 +80,22 @@ class States:
         Raises:
             Exception: whatever LangGraph says of an update that does not fit.
         """
+        at = _config(checkpoint_id=update.checkpoint_id)
         with graph_scope(self.ids):
-            config = await self.graph.aupdate_state(
-                _config(checkpoint_id=update.checkpoint_id), update.values, as_node=update.as_node
-            )
+            if update.supersteps:
+                steps = [
+                    [GraphUpdate(write.values, write.as_node) for write in step] for step in update.supersteps
+                ]
+                config = await self.graph.abulk_update_state(at, steps)
+            else:
+                config = await self.graph.aupdate_state(at, update.values, as_node=update.as_node)
         return str(configurable(config)["checkpoint_id"])
 
     def _snapshots(self, request: HistoryRequest) -> Iterator[StateSnapshot]:
         config = _config(namespace=request.namespace)
-        if request.checkpoint_id is not None:
-            found = self.graph.get_state(
-                _config(checkpoint_id=request.checkpoint_id, namespace=request.namespace)
-            )
+        if request.checkpoint_id is not None or request.subgraphs:
+            at = _config(checkpoint_id=request.checkpoint_id, namespace=request.namespace)
+            found = self.graph.get_state(at, subgraphs=request.subgraphs)
             return iter([found] if found.metadata is not None else [])
         before = _config(checkpoint_id=request.before) if request.before else None
         return self.graph.get_state_history(config, before=before, limit=request.limit, filter=request.filter)
@@ -101,6 +106,12 @@ def _config(*, checkpoint_id: str | None = None, namespace: str = "") -> Any:
     if checkpoint_id:
         own["checkpoint_id"] = checkpoint_id
     return {CONF: own}
+
+
+def _namespace(state: Any) -> str | None:
+    """Of what LangGraph tells of a task that is a graph: its state, or where that is."""
+    config = state.config if isinstance(state, StateSnapshot) else state
+    return None if config is None else str(configurable(config).get("checkpoint_ns", ""))
 
 
 def _told(snapshot: StateSnapshot) -> ThreadSnapshot:
@@ -125,6 +136,8 @@ def _told(snapshot: StateSnapshot) -> ThreadSnapshot:
                 interrupts=[
                     PendingInterrupt(id=item.id, value=item.value, node=task.name) for item in task.interrupts
                 ],
+                namespace=_namespace(task.state),
+                state=_told(task.state) if isinstance(task.state, StateSnapshot) else None,
             )
             for task in snapshot.tasks
         ],

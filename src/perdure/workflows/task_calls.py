@@ -205,7 +205,8 @@ class TaskCalls:
         owner, grant = call.owner, call.grant
         path = "/".join([*owner.proxy.path, call.request.name])
         if not owner.trace:
-            return self._trace.open(path)
+            kind = "task" if grant is None else "effect"
+            return self._trace.open(f"{kind} {path}")
         if grant is None:
             return self._trace.open(f"task {path}", under=owner.trace)
         return self._trace.open(f"effect {path}", under=owner.trace, key=grant.key, in_doubt=grant.in_doubt)

@@ -39,6 +39,7 @@ from perdure.errors import PayloadTooLarge, PerdureError, StateUpdateRefused, Th
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated
 from perdure.workflows.driver import RunDriver
+from perdure.workflows.expiry import Expiry
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.listing import Listing
@@ -81,6 +82,7 @@ class ThreadWorkflow:
             interrupts=self._interrupts,
             compensation=self._compensation,
             listing=self._listing,
+            expiry=Expiry(start, self._states.saver),
             set_status=self._set_status,
             continue_as_new=self._continue_as_new,
         )
@@ -93,8 +95,7 @@ class ThreadWorkflow:
     async def run(self, start: ThreadStart) -> Any:
         self._turns.main = asyncio.current_task()
         try:
-            if name := (start.carry.graph if start.carry else "") or start.graph:
-                self._states.bind(name)
+            self._bind()
         except Exception as error:
             raise as_failure(error) from error
         if start.carry and start.carry.compensate:
@@ -124,6 +125,12 @@ class ThreadWorkflow:
                 await self._turns.webhooks.started()
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return self._turns.ends.result(request.id)
+
+    def _bind(self) -> None:
+        """The graph that the thread starts with, if that is known."""
+        name = (self._start.carry.graph if self._start.carry else "") or self._start.graph
+        if name and not self._states.name:
+            self._states.bind(name)
 
     # -- handlers: validate and delegate ---------------------------------------------------------------------------
 
@@ -217,6 +224,14 @@ class ThreadWorkflow:
     def _check_forget_run(self, run_id: str) -> None:
         self._turns.forgettable(run_id)
 
+    @workflow.update(name=names.UPDATE_PRUNE)
+    def prune(self) -> None:
+        self._states.saver.keep_latest()
+
+    @prune.validator
+    def _check_prune(self) -> None:
+        self._check_at_rest()
+
     @workflow.update(name=names.UPDATE_METADATA)
     def update_metadata(self, changes: dict[str, Any]) -> None:
         self._listing.merge(changes)
@@ -266,6 +281,7 @@ class ThreadWorkflow:
         running = self._turns.run is not None
         asked = running or self._interrupts.asking or self._listing.metadata is not None
         try:
+            self._bind()  # it may come with the first workflow task, before anything has run
             checkpoint_id = await self._driver.update_state(update, running=asked)
         except Exception as error:
             refused = StateUpdateRefused(f"{type(error).__name__}: {error}")

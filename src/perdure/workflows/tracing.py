@@ -35,6 +35,7 @@ from perdure.contract.trace import (
     traceparent,
 )
 from perdure.errors import NodeFailed
+from perdure.workflows.metrics import RunMetrics
 
 __all__ = ["OpenSpan", "RunTrace"]
 
@@ -64,7 +65,10 @@ class OpenSpan:
         elif error is not None:
             attributes["error.type"] = str(getattr(error, "cause_type", "") or type(error).__name__)
         failed = None if error is None or isinstance(error, asyncio.CancelledError) else str(error)
-        self._trace.tell(replace(self._told, attributes=attributes, error=failed, link=link, state=state))
+        self._trace.tell(
+            replace(self._told, attributes=attributes, error=failed, link=link, state=state),
+            outcome="failed" if failed else str(attributes.get("perdure.outcome", "done")),
+        )
 
 
 class RunTrace:
@@ -75,6 +79,7 @@ class RunTrace:
         self._emit = cast("Callable[[EndedSpan], None] | None", externs.get(EXTERN_SPAN))
         self._sampled = cast("Callable[[str, str], bool] | None", externs.get(EXTERN_SAMPLED))
         self._workflow_run = workflow.info().run_id
+        self.metrics = RunMetrics()
         self._usage = usage
         self._count = 0
         self._given = TraceContext("")
@@ -126,11 +131,16 @@ class RunTrace:
         told = {f"perdure.{key}": value for key, value in attributes.items()}
         return OpenSpan(self, name, traceparent(trace, span, flags), parent, self._common() | told)
 
-    def tell(self, span: EndedSpan) -> None:
-        if self._emit is None or not is_sampled(span.context):
-            return
+    def tell(self, span: EndedSpan, *, outcome: str) -> None:
         # What is left of a workflow that was dropped may be closed in another one's turn.
         if not workflow.in_workflow() or workflow.info().run_id != self._workflow_run:
+            return
+        kind, _, name = span.name.partition(" ")
+        if kind == "invoke_agent":
+            self.metrics.run(outcome)
+        else:
+            self.metrics.step(kind, name, workflow.time_ns() - span.started, outcome)
+        if self._emit is None or not is_sampled(span.context):
             return
         if not workflow.unsafe.is_replaying():
             self._emit(replace(span, ended=workflow.time_ns()))
@@ -138,11 +148,12 @@ class RunTrace:
     def _begin(self, request: RunRequest, graph: str) -> None:
         self._error = None
         self._given = request.trace or TraceContext("")
-        if self._emit is None or self._sampled is None:
-            self._run = None
-            return
+        self.metrics.graph = graph
         thread = workflow.info().workflow_id
         name = f"invoke_agent {graph}"
+        if self._emit is None or self._sampled is None:
+            self._run = OpenSpan(self, name, "", "", {})
+            return
         if parent := self._given.parent:
             _, trace, _, flags = parent.split("-")
         else:

@@ -29,11 +29,12 @@ from temporalio.common import RawValue
 
 from perdure.contract.run import CancelRequest, RunRecord, ServedStatus
 from perdure.contract.thread import CarryOver, RunRequest
-from perdure.errors import ApprovalExpired, InterruptUnknown, RunCancelled, ThreadBusy, ThreadNotFound
+from perdure.errors import ApprovalExpired, PerdureError, RunCancelled, ThreadBusy, ThreadNotFound
 from perdure.workflows.compensation import Compensation
 from perdure.workflows.deadline import dated, in_time
 from perdure.workflows.driver import RunDriver
 from perdure.workflows.ends import Ends
+from perdure.workflows.expiry import Expiry
 from perdure.workflows.failure import as_failure
 from perdure.workflows.interrupts import Interrupts
 from perdure.workflows.listing import Listing
@@ -59,6 +60,7 @@ class Turns:
         interrupts: Interrupts,
         compensation: Compensation,
         listing: Listing,
+        expiry: Expiry,
         set_status: Callable[..., None],
         continue_as_new: Callable[[RunRequest | None], NoReturn],
     ) -> None:
@@ -68,6 +70,7 @@ class Turns:
         self.run = run
         self.last = carry.last
         self.webhooks = Webhooks(states)
+        self.expiry = expiry
         self._states = states
         self._driver = driver
         self._interrupts = interrupts
@@ -84,6 +87,7 @@ class Turns:
 
     def check_start(self, request: RunRequest) -> None:
         """Raises ThreadBusy and InterruptUnknown for a run that is to be refused."""
+        self.expiry.check()
         if self._answers_now(request):
             return
         if self.book.busy and request.multitask_strategy == "reject":
@@ -105,7 +109,7 @@ class Turns:
         """For who does not wait for an answer: a cron."""
         try:
             self.check_start(request)
-        except (ThreadBusy, InterruptUnknown) as error:
+        except PerdureError as error:
             workflow.logger.warning("run %s is not started: %s", request.id, error)
         else:
             self.start(request)
@@ -169,13 +173,15 @@ class Turns:
 
     async def next(self) -> RunRequest:
         """The next run, once there is one whose time has come. Deadlines of what was asked are kept meanwhile."""
+        self.expiry.unused()
         while True:
             now = workflow.time()
             for request in self.book.queued:
                 if request.wait_until is None or request.wait_until <= now:
                     return request
             known = len(self.book.queued)
-            times = [self._interrupts.next_deadline(), *(r.wait_until for r in self.book.queued)]
+            over = None if known else self.expiry.at
+            times = [over, self._interrupts.next_deadline(), *(r.wait_until for r in self.book.queued)]
             wake: float | None = min((time for time in times if time is not None), default=None)
             try:
                 await workflow.wait_condition(
@@ -184,6 +190,9 @@ class Turns:
                     timeout_summary="deadline of the waiting interrupts, or the next run's time",
                 )
             except TimeoutError:
+                if over is not None and over <= workflow.time():
+                    await self.expiry.expire()
+                    continue
                 with suppress(ApprovalExpired):  # the run that comes now fails with it
                     self._interrupts.expire(workflow.time())
                 self.go_on()
@@ -194,6 +203,7 @@ class Turns:
         self.book.begin(request, workflow.time(), self._states.saver.latest_id())
         if not resume:
             self._tell("begin", {"graph": request.graph or self._states.name}, request.id)
+            self._tell_chain("start", {"input": request.input}, request)
         self._driving = asyncio.create_task(self.drive(request, resume=resume))
         try:
             self.ends.keep(request.id, await self._driving)
@@ -225,6 +235,7 @@ class Turns:
         result = await in_time(request, self._driver.drive(request, resume=resume))
         if request.ends_when_interrupted and self._interrupts.asking and isinstance(result, dict):
             self.last = replace(request, input=None)
+        self._tell_chain("end", {"output": result}, request)
         return sendable(result, "the result of the run", parts=result)
 
     def _begin(self, request: RunRequest) -> RunRequest:
@@ -295,8 +306,25 @@ class Turns:
     def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
         if error is not None:
             self._tell("error", error, run_id)
-        asked = [{"id": item.id, "value": item.value} for item in self._interrupts.waiting]
-        self._tell("end", {"status": status, "interrupts": asked if status == "success" else []}, run_id)
+        asked = self._interrupts.waiting if status == "success" else []
+        for item in asked:
+            self._tell("input", {"interrupt_id": item.id, "payload": item.value}, run_id)
+        ended = {"status": status, "asks": bool(asked), "graph": self._states.name, "error": error}
+        self._tell("end", ended, run_id)
+
+    def _tell_chain(self, what: str, data: dict[str, Any], request: RunRequest) -> None:
+        """The graph's own part of what `astream_events` tells."""
+        if "events" in request.stream:
+            told = {
+                "event": f"on_chain_{what}",
+                "name": request.config.get("run_name") or request.graph or self._states.name,
+                "run_id": request.id,
+                "tags": request.config.get("tags") or [],
+                "metadata": request.config.get("metadata") or {},
+                "parent_ids": [],
+                "data": data,
+            }
+            self._tell("events", told, request.id)
 
     def _tell(self, event: str, data: dict[str, Any], run_id: str) -> None:
         """Of runs of the HTTP server."""

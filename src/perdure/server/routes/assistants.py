@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from perdure._compat import Pregel
+from perdure.contract import names
 from perdure.server.backend import Server, answer
 from perdure.server.bodies import (
     AssistantCreate,
@@ -17,7 +18,7 @@ from perdure.server.bodies import (
     VersionSearch,
 )
 from perdure.server.errors import failed
-from perdure.server.filters import matches
+from perdure.server.filters import matches, quoted
 from perdure.server.schemas import schemas
 from perdure.server.shapes import selected
 
@@ -64,8 +65,17 @@ async def update_assistant(server: Server, assistant_id: str, body: AssistantPat
 
 
 @router.delete("/assistants/{assistant_id}", status_code=204)
-async def delete_assistant(server: Server, assistant_id: str) -> None:
+async def delete_assistant(server: Server, assistant_id: str, delete_threads: bool = False) -> None:
     await server.assistants.delete(assistant_id)
+    if delete_threads:
+        async for line in server.threads.search(
+            [f"{names.SEARCH_METADATA} = {quoted(f'assistant_id={assistant_id}')}"]
+        ):
+            own = await server.caller.allow(
+                "threads", "delete", {"thread_id": line.thread_id, "metadata": {}}
+            )
+            if matches(line.metadata, own):
+                await server.threads.delete(line.thread_id)
 
 
 @router.get("/assistants/{assistant_id}/graph")

@@ -10,14 +10,19 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
+from temporalio.client import ScheduleDescription
 
 from perdure.client.limits import limited
 from perdure.contract.cron import CronJob
 from perdure.contract.limits import RunLimits
+from perdure.server.access import authorise_run
 from perdure.server.assistants import default_id
 from perdure.server.backend import Backend, Server, answer
+from perdure.server.caller import told_of
 from perdure.server.cron_bodies import CronCount, CronCreate, CronPatch, CronSearch
 from perdure.server.crons import cron_shape
+from perdure.server.errors import not_found
+from perdure.server.filters import matches
 from perdure.server.runs import check_run, run_request
 from perdure.server.shapes import selected
 
@@ -57,20 +62,33 @@ async def count_crons(server: Server, body: CronCount) -> Response:
 
 @router.get("/runs/crons/{cron_id}")
 async def get_cron(server: Server, cron_id: str) -> Response:
-    return answer(cron_shape(*await server.crons.get(cron_id)))
+    return answer(cron_shape(*await _own(server, cron_id)))
 
 
 @router.patch("/runs/crons/{cron_id}")
 async def update_cron(server: Server, cron_id: str, body: CronPatch) -> Response:
-    known, _ = await server.crons.get(cron_id)
-    payload = {**known.payload, **body.changes()}
+    known, _ = await _own(server, cron_id)
+    changes = body.changes()
+    if server.caller.auth is not None and "metadata" in changes:
+        # What a handler writes there is no reason to forget the rest.
+        changes["metadata"] = {**known.metadata, **changes["metadata"]}
+    payload = {**known.payload, **changes}
     job = await _job(server, known.thread_id, payload, known)
     return answer(await server.crons.update(job, enabled=body.enabled))
 
 
 @router.delete("/runs/crons/{cron_id}", status_code=204)
 async def delete_cron(server: Server, cron_id: str) -> None:
+    await _own(server, cron_id)
     await server.crons.delete(cron_id)
+
+
+async def _own(server: Backend, cron_id: str) -> tuple[CronJob, ScheduleDescription]:
+    """Raises 404, also for one that the caller's filters keep back."""
+    job, description = await server.crons.get(cron_id)
+    if not matches(job.metadata, server.caller.filters):
+        raise not_found("Cron", cron_id)
+    return job, description
 
 
 async def _job(
@@ -80,8 +98,13 @@ async def _job(
     body = CronCreate.model_validate(payload)
     check_run(server, body)
     assistant = await server.assistants.get(body.assistant_id)
+    body = await authorise_run(server, server.caller, thread_id, assistant, body)
+    if server.caller.auth is not None:
+        payload = {**payload, "metadata": body.metadata}
+    # It goes on running as whoever made it.
+    told = server.caller.configurable() if known is None else told_of(known.request.config["configurable"])
     cron_id = known.cron_id if known else str(uuid.uuid4())
-    request = run_request(assistant, thread_id or "", body, server.caller.configurable())
+    request = run_request(assistant, thread_id or "", body, told)
     configurable = {**request.config["configurable"], "cron_id": cron_id}
     request = replace(
         limited(request, server.client.limits.overridden(RunLimits())),
@@ -117,6 +140,7 @@ async def _found(server: Backend, where: CronCount) -> list[dict[str, Any]]:
     return [
         cron
         for cron in every
-        if all(value is None or cron[key] == value for key, value in wanted.items())
+        if matches(cron["metadata"], server.caller.filters)
+        and all(value is None or cron[key] == value for key, value in wanted.items())
         and all(cron["metadata"].get(key) == value for key, value in (where.metadata or {}).items())
     ]

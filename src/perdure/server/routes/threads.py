@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 
 from perdure.contract import names
 from perdure.contract.run import RunsRequest
-from perdure.contract.state import HistoryRequest, StateUpdate, ThreadSnapshot
+from perdure.contract.state import HistoryRequest, StateUpdate, StateWrite, ThreadSnapshot
+from perdure.errors import ThreadNotFound
+from perdure.graph.project_ttl import ThreadTtl
 from perdure.server.backend import Backend, Server, answer
 from perdure.server.bodies import (
     StateAt,
+    StateBulk,
     StateSearch,
-    StateWrite,
+    StateWriteAs,
+    Superstep,
     ThreadCount,
     ThreadCreate,
     ThreadPatch,
     ThreadPrune,
     ThreadSearch,
 )
-from perdure.server.errors import failed, not_found
+from perdure.server.errors import failed, invalid, not_found
+from perdure.server.extraction import extracted
 from perdure.server.filters import matches, quoted, visibility
+from perdure.server.runs import command_of
 from perdure.server.shapes import checkpoint, empty_state, selected, state_shape, thread_shape
+from perdure.server.thread_stream import tell_state
 from perdure.server.threads import ThreadLine
+from perdure.streams.wire import to_json
 
 __all__ = ["router"]
 
@@ -39,18 +49,25 @@ Select = Annotated[list[str] | None, Query()]
 
 @router.post("/threads")
 async def create_thread(server: Server, body: ThreadCreate) -> Response:
-    if body.supersteps:
-        raise failed(422, "body.supersteps: not supported yet")
     thread_id = body.thread_id or str(uuid.uuid4())
     graph = str(body.metadata.get("graph_id") or "")
     if graph:
         server.registry.graph(graph)
-    made = await server.threads.create(thread_id, body.metadata, graph=graph)
-    if made is not None:
+    elif body.supersteps:
+        raise invalid("body.supersteps", "name the graph that they are of: metadata.graph_id")
+    ttl = ThreadTtl(body.ttl.ttl, body.ttl.strategy) if body.ttl else None
+    made = await server.threads.create(thread_id, body.metadata, graph=graph, ttl=ttl)
+    if made is not None and not body.supersteps:
         return answer(thread_shape(made))
-    if body.if_exists == "raise":
-        raise failed(409, f"Thread with ID {thread_id} already exists")
-    if not matches((await server.threads.line(thread_id)).metadata, server.caller.filters):
+    if made is not None:
+        try:
+            await server.threads.update_state(thread_id, _bulk(body.supersteps))
+        except Exception:
+            await server.threads.delete(thread_id)
+            raise
+    elif body.if_exists == "raise" or not matches(
+        (await server.threads.line(thread_id)).metadata, server.caller.filters
+    ):
         raise failed(409, f"Thread with ID {thread_id} already exists")
     return answer(await _thread(server, thread_id))
 
@@ -78,7 +95,11 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
         lines.sort(key=lambda line: getattr(line, key), reverse=body.sort_order != "asc")
     page = lines[body.offset : wanted]
     more = {"X-Pagination-Next": str(wanted)} if len(lines) >= wanted and page else None
-    return answer([selected(thread_shape(line), body.select) for line in page], headers=more)
+    shapes = [selected(thread_shape(line), body.select) for line in page]
+    if body.extract:
+        found = [await _extracted(server, line, body.extract) for line in page]
+        shapes = [{**shape, "extracted": values} for shape, values in zip(shapes, found, strict=True)]
+    return answer(shapes, headers=more)
 
 
 @router.post("/threads/count")
@@ -95,9 +116,15 @@ async def count_threads(server: Server, body: ThreadCount) -> Response:
 async def prune_threads(server: Server, body: ThreadPrune) -> Response:
     if len(await server.own_threads(body.thread_ids)) < len(body.thread_ids):
         raise failed(404, "not all of these threads were found")
+    pruned = 0
     for thread_id in body.thread_ids:
-        await _delete(server, thread_id)
-    return answer({"pruned_count": len(body.thread_ids)})
+        with suppress(ThreadNotFound):
+            if body.strategy == "delete":
+                await _delete(server, thread_id)
+            else:
+                await server.threads.prune(thread_id)
+            pruned += 1
+    return answer({"pruned_count": pruned})
 
 
 @router.get("/threads/{thread_id}")
@@ -130,29 +157,48 @@ async def copy_thread(server: Server, thread_id: str) -> Response:
 
 
 @router.get("/threads/{thread_id}/state")
-async def get_state(server: Server, thread_id: str, select: Select = None) -> Response:
-    return answer(selected(await _state(server, thread_id, HistoryRequest(limit=1)), select))
+async def get_state(
+    server: Server, thread_id: str, select: Select = None, subgraphs: bool = False
+) -> Response:
+    request = HistoryRequest(limit=1, subgraphs=subgraphs)
+    return answer(selected(await _state(server, thread_id, request), select))
 
 
 @router.get("/threads/{thread_id}/state/{checkpoint_id}")
-async def get_state_at(server: Server, thread_id: str, checkpoint_id: str, select: Select = None) -> Response:
-    request = HistoryRequest(limit=1, checkpoint_id=checkpoint_id)
+async def get_state_at(
+    server: Server, thread_id: str, checkpoint_id: str, select: Select = None, subgraphs: bool = False
+) -> Response:
+    request = HistoryRequest(limit=1, checkpoint_id=checkpoint_id, subgraphs=subgraphs)
     return answer(selected(await _state(server, thread_id, request), select))
 
 
 @router.post("/threads/{thread_id}/state/checkpoint")
 async def get_state_at_checkpoint(server: Server, thread_id: str, body: StateAt) -> Response:
     at = body.checkpoint
-    request = HistoryRequest(limit=1, checkpoint_id=at.checkpoint_id, namespace=at.checkpoint_ns)
+    request = HistoryRequest(
+        limit=1, checkpoint_id=at.checkpoint_id, namespace=at.checkpoint_ns, subgraphs=body.subgraphs
+    )
     return answer(selected(await _state(server, thread_id, request), body.select))
 
 
 @router.post("/threads/{thread_id}/state")
-async def update_state(server: Server, thread_id: str, body: StateWrite) -> Response:
+async def update_state(server: Server, thread_id: str, body: StateWriteAs) -> Response:
     at = (body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id
     made = await server.threads.update_state(
         thread_id, StateUpdate(body.values, as_node=body.as_node, checkpoint_id=at)
     )
+    return await _updated(server, thread_id, made)
+
+
+@router.post("/threads/{thread_id}/state/bulk")
+async def update_state_in_bulk(server: Server, thread_id: str, body: StateBulk) -> Response:
+    made = await server.threads.update_state(thread_id, _bulk(body.supersteps))
+    return await _updated(server, thread_id, made)
+
+
+async def _updated(server: Backend, thread_id: str, made: str) -> Response:
+    if server.broker is not None:
+        tell_state(server.broker, thread_id, await _state(server, thread_id, HistoryRequest(limit=1)))
     place = checkpoint(thread_id, made, "")
     return answer({"checkpoint": place, "configurable": place, "checkpoint_id": made})
 
@@ -206,6 +252,20 @@ async def _thread(
     if any(r.status == "pending" for r in await server.threads.runs(thread_id, RunsRequest(limit=1))):
         shape["status"] = "busy"
     return shape
+
+
+def _bulk(supersteps: list[Superstep]) -> StateUpdate:
+    steps = [
+        [StateWrite(command_of(w.command) if w.command else w.values, w.as_node) for w in step.updates]
+        for step in supersteps
+    ]
+    return StateUpdate(None, supersteps=steps)
+
+
+async def _extracted(server: Backend, line: ThreadLine, paths: dict[str, str]) -> dict[str, Any]:
+    snapshots = await server.threads.history(line.thread_id, HistoryRequest(limit=1))
+    shape = thread_shape(line, snapshots[0] if snapshots else None)
+    return extracted(orjson.loads(to_json(shape)), paths)
 
 
 async def _state(server: Backend, thread_id: str, request: HistoryRequest) -> dict[str, Any]:

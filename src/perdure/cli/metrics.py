@@ -1,0 +1,93 @@
+"""Metrics of a process of `perdure`: those of Temporal's SDK and Perdure's own, through the SDK's one exporter. Side: cli.
+
+For Prometheus to fetch (`--metrics HOST:PORT`), else to an OTLP collector by the standard `OTEL_*` variables, else nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+from temporalio.runtime import OpenTelemetryConfig, PrometheusConfig, Runtime, TelemetryConfig
+
+from perdure.client.census import Census
+from perdure.client.client import PerdureClient
+from perdure.errors import ConfigError
+
+__all__ = ["census", "export_metrics"]
+
+# A step takes from milliseconds (code) to days (a person); a history may have 50 MB.
+_BUCKETS = {
+    "perdure_step_latency": [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 3600, 21600, 86400, 604800],
+    "perdure_history_bytes": [10_000, 50_000, 100_000, 500_000, 1e6, 5e6, 10e6, 20e6, 50e6],
+}
+
+
+def export_metrics(place: str | None) -> bool:
+    """Before this process connects; whether there is anything to export to.
+
+    Raises:
+        ConfigError: for a place that is none, or is taken.
+    """
+    config = _prometheus(place) if place else _otlp()
+    if config is None:
+        return False
+    try:
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=config))
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"metrics cannot be exported: {error}") from error
+    Runtime.set_default(runtime, error_if_already_set=False)
+    return True
+
+
+@asynccontextmanager
+async def census(client: Client, *, exporting: bool) -> AsyncGenerator[None]:
+    """Count threads while the block runs, if anybody reads the metrics."""
+    if not exporting:
+        yield
+        return
+    counting = asyncio.create_task(Census(PerdureClient(client), Runtime.default().metric_meter).run())
+    try:
+        yield
+    finally:
+        counting.cancel()
+
+
+def _prometheus(place: str) -> PrometheusConfig:
+    host, _, port = place.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ConfigError(f"--metrics is {place!r}: write HOST:PORT")
+    return PrometheusConfig(
+        bind_address=place,
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+        histogram_bucket_overrides=_BUCKETS,
+    )
+
+
+def _otlp() -> OpenTelemetryConfig | None:
+    exporter = os.environ.get("OTEL_METRICS_EXPORTER") or "otlp"
+    own = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
+    url = own or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if exporter != "otlp" or not url or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL")
+    protocol = protocol or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf"
+    http = protocol != "grpc"
+    if http and not own:
+        url = f"{url.rstrip('/')}/v1/metrics"
+    return OpenTelemetryConfig(
+        url=url, http=http, durations_as_seconds=True, headers=_headers(), histogram_bucket_overrides=_BUCKETS
+    )
+
+
+def _headers() -> dict[str, str]:
+    told = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_HEADERS") or os.environ.get(
+        "OTEL_EXPORTER_OTLP_HEADERS"
+    )
+    pairs = (pair.partition("=") for pair in (told or "").split(",") if "=" in pair)
+    return {name.strip(): value.strip() for name, _, value in pairs}
