@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["COMING", "MEANT", "Difference", "differences", "row_of"]
+__all__ = ["MEANT", "Difference", "differences", "row_of"]
 
 MISSING = "(nothing)"
 
@@ -51,13 +51,11 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "`set_latest` brings the context back, too": (r"an_assistant / (back|third) / \.context",),
     "A thread's `config` is empty": (r".* / \.config\.configurable$",),
     "Tasks of a state have no `path`": (r".*tasks\[\d+\]\.path$",),
-    "state of subgraphs in `get_state(subgraphs=True)`": (
+    "Mode `events` has no `on_chain_stream`": (r"mode_events / (steps|chat): outputs / ",),
+    "A task of a state names its subgraph's checkpoint with `subgraphs=True` alone": (
         r"a_state_with_subgraphs / outside / \.tasks\[0\]\.checkpoint",
     ),
 }
-
-# These go when states of subgraphs are told.
-COMING = ("Tasks of a state have no `path`", "state of subgraphs in `get_state(subgraphs=True)`")
 
 
 def row_of(difference: Difference) -> str | None:

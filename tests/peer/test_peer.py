@@ -8,23 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from differences import COMING, MEANT, differences, row_of
+from differences import MEANT, differences, row_of
 from peer_scenarios import SCENARIOS
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "recorded.json").read_text("utf-8"))
 DOCS = Path(__file__).parents[2] / "docs" / "server.md"
 
 
-# What the server is still to be given.
-AWAITED = ("mode_events", "the_stream_of_a_thread", "states_of_subgraphs")
-PARAMETERS = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=False)) if name in AWAITED else name
-    for name in SCENARIOS
-]
-
-
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("scenario", PARAMETERS)
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_they_answer_alike(scenario: str, told: dict[str, Any]) -> None:
     found = differences(scenario, RECORDED["scenarios"][scenario], told[scenario])
     assert [difference for difference in found if row_of(difference) is None] == []
@@ -37,5 +29,5 @@ def test_what_is_meant_to_differ_does_and_is_in_the_docs(told: dict[str, Any]) -
         for difference in differences(name, theirs, told[name])
     }
     text = DOCS.read_text("utf-8")
-    assert [row for row in MEANT if row not in rows | set(COMING)] == []
+    assert [row for row in MEANT if row not in rows] == []
     assert [row for row in rows if row and row not in text] == []

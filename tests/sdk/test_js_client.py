@@ -44,7 +44,9 @@ def folder() -> Path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("script", ["assistants", "threads", "runs", "streams", "store", "use_stream"])
+@pytest.mark.parametrize(
+    "script", ["assistants", "threads", "runs", "streams", "store", "crons", "use_stream"]
+)
 async def test_the_js_client(script: str, folder: Path, stack: Any) -> None:
     process = await asyncio.create_subprocess_exec(
         NODE,
