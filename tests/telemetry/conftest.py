@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.sdk.trace import TracerProvider
@@ -39,6 +40,7 @@ class Collector:
     url: str
     raw: list[bytes] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+    metrics: set[str] = field(default_factory=set)
 
     def take(self, body: bytes) -> None:
         self.raw.append(body)
@@ -46,6 +48,11 @@ class Collector:
             service = {item.key: _value(item.value) for item in resource.resource.attributes}["service.name"]
             for scope in resource.scope_spans:
                 self.spans += [_span(span, service) for span in scope.spans]
+
+    def measure(self, body: bytes) -> None:
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            for scope in resource.scope_metrics:
+                self.metrics |= {metric.name for metric in scope.metrics}
 
     def tree(self, *attributes: str) -> list[str]:
         """A line for each span, indented below its parent, in the order in which they began."""
@@ -99,7 +106,8 @@ def collector() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             zipped = self.headers.get("content-encoding") == "gzip"
-            collected.take(gzip.decompress(body) if zipped else body)
+            body = gzip.decompress(body) if zipped else body
+            (collected.measure if self.path == "/v1/metrics" else collected.take)(body)
             self.send_response(200)
             self.end_headers()
 

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.runtime import OpenTelemetryConfig, PrometheusConfig, Runtime, TelemetryConfig
@@ -81,8 +82,20 @@ def _otlp() -> OpenTelemetryConfig | None:
     if http and not own:
         url = f"{url.rstrip('/')}/v1/metrics"
     return OpenTelemetryConfig(
-        url=url, http=http, durations_as_seconds=True, headers=_headers(), histogram_bucket_overrides=_BUCKETS
+        url=url,
+        http=http,
+        headers=_headers(),
+        metric_periodicity=_interval(),
+        durations_as_seconds=True,
+        histogram_bucket_overrides=_BUCKETS,
     )
+
+
+def _interval() -> timedelta:
+    told = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") or "60000"
+    if not told.isdecimal() or int(told) == 0:
+        raise ConfigError(f"OTEL_METRIC_EXPORT_INTERVAL is {told!r}: write milliseconds")
+    return timedelta(milliseconds=int(told))
 
 
 def _headers() -> dict[str, str]:
