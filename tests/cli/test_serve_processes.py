@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -89,6 +90,12 @@ async def started(folder: Path, env: dict[str, str], redis: RedisServer) -> Asyn
         yield processes
 
 
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
 def said(parts: list[Any]) -> str:
     return "".join(part.data[0]["content"] for part in parts if part.event == "messages")
 
@@ -106,8 +113,8 @@ async def test_streams_outlive_their_server_their_worker_and_their_redis(
         async with started(project, env, redis) as processes:
             (worker, _), (first, url), (_, second) = await asyncio.gather(
                 processes.start("worker"),
-                processes.start("serve", "--port", "21034"),
-                processes.start("serve", "--port", "21035"),
+                processes.start("serve", "--port", free_port()),
+                processes.start("serve", "--port", free_port()),
             )
             parts, thread, run = await until_killed(url, first)
             assert 10 < len(said(parts)) < len(SAID)

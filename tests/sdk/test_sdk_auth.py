@@ -191,6 +191,17 @@ async def test_assistants_are_filtered_too(ann: LangGraphClient, bob: LangGraphC
     await as_user(url, "root").assistants.delete(assistant_id)
 
 
+async def test_an_assistant_that_goes_takes_no_threads_of_others_along(
+    bob: LangGraphClient, url: str
+) -> None:
+    made = await bob.assistants.create("steps")
+    thread = await bob.threads.create()
+    await bob.runs.wait(thread["thread_id"], made["assistant_id"], input={"log": []})
+    # The handlers let root delete all assistants, and nobody's threads but its own.
+    await as_user(url, "root").assistants.delete(made["assistant_id"], delete_threads=True)
+    assert (await bob.threads.get(thread["thread_id"]))["metadata"]["owner"] == "bob"
+
+
 async def test_everybody_has_a_memory_of_their_own(
     ann: LangGraphClient, bob: LangGraphClient, stack: Stack
 ) -> None:

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 from perdure.errors import ConfigError, GraphLoadError
 from perdure.graph.project import load_project
 from perdure.server.authentication import Authenticator
-from perdure.server.custom import load_access
+from perdure.server.custom import living, load_access
 from perdure.server.http_settings import http_settings
 
 if TYPE_CHECKING:
@@ -200,3 +200,27 @@ async def test_a_projects_file_names_both(tmp_path: Path) -> None:
     ):
         with pytest.raises((ConfigError, GraphLoadError), match=error):
             await load(**wrong)
+
+
+async def test_a_lifespan_that_does_not_begin_says_so() -> None:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, str]]:
+        yield {"db": "open"}
+
+    @asynccontextmanager
+    async def broken(app: Starlette) -> AsyncIterator[None]:
+        raise RuntimeError("no database")
+        yield
+
+    async def state(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.state.db)
+
+    app = Starlette(routes=[Route("/state", state)], lifespan=lifespan)
+    async with (
+        living(app) as served,
+        httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://x") as http,
+    ):
+        assert (await http.get("/state")).text == "open"
+    with pytest.raises(ConfigError, match="no database"):
+        async with living(Starlette(lifespan=broken)):
+            pass

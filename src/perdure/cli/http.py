@@ -69,7 +69,7 @@ async def http_server(
     from perdure.client import PerdureClient
     from perdure.server.app import create_app
     from perdure.server.backend import Backend
-    from perdure.server.custom import load_access
+    from perdure.server.custom import living, load_access
     from perdure.server.http_settings import http_settings
 
     class Server(uvicorn.Server):
@@ -88,14 +88,10 @@ async def http_server(
         raise ConfigError(
             f"the HTTP server cannot listen on {host}:{port} ({error.strerror}): choose another with --port"
         ) from error
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-    server = Server(config)
-    async with plugin.store.opened():
+    async with plugin.store.opened(), living(app) as served:
+        config = uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=2, lifespan="off")
+        server = Server(config)
         task = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        if task.done():
-            raise ConfigError("the HTTP server did not start: the lifespan of http.app failed (see above)")
         try:
             yield f"http://{host}:{port}"
         finally:

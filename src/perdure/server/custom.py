@@ -6,12 +6,14 @@ all routes, its lifespan is the process's. As in LangGraph's server, the project
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from perdure.errors import ConfigError
 from perdure.graph.project import Project
@@ -19,7 +21,7 @@ from perdure.server.authentication import Authenticator
 from perdure.server.guard import Gates
 from perdure.server.http_settings import HttpSettings
 
-__all__ = ["behind", "gates_of", "load_access", "mounted"]
+__all__ = ["behind", "gates_of", "living", "load_access", "mounted"]
 
 _NOT_REPLACED = ("/ok", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json")
 _REPLACEABLE = ("/", "/info", "/redoc")
@@ -75,6 +77,21 @@ def gates_of(
         custom=[] if custom is None else list(custom.routes),
         custom_too=custom_too,
     )
+
+
+@asynccontextmanager
+async def living(app: Starlette) -> AsyncGenerator[ASGIApp]:
+    """The application within its own lifespan, ended in its turn. Raises ConfigError where that does not begin."""
+    async with AsyncExitStack() as stack:
+        try:
+            state = await stack.enter_async_context(app.router.lifespan_context(app))
+        except Exception as error:
+            raise ConfigError(f"the lifespan of http.app failed: {error!r}") from error
+
+        async def served(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        yield served
 
 
 def mounted(app: Starlette, api: FastAPI, prefix: str) -> Starlette:
