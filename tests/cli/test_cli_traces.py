@@ -79,6 +79,8 @@ def test_a_request_that_is_traced_goes_on_in_the_worker(
             assert run(url, assistant_id="plain")["log"]
             with urlopen(f"http://{metrics}/metrics") as answer:
                 measured = answer.read().decode()
+            with urlopen(f"{url}/metrics") as answer:
+                assert "perdure_runs_total" in answer.read().decode()
     finally:
         server.stop(None)
     told = [span for span in collector.spans if span.trace_id.hex() == TRACE]

@@ -22,7 +22,7 @@ from perdure.server.http_settings import http_settings
 if TYPE_CHECKING:
     from sdk_stack import Stack
 
-PUBLIC = {"GET /ok", "GET /info", "GET /metrics", "GET /"}
+PUBLIC = {"GET /ok", "GET /info", "GET /"}
 HEADERS = {"configurable_headers": {"include": ["x-*", "authorization"], "exclude": ["x-secret"]}}
 
 

@@ -52,11 +52,13 @@ async def http_server(
     port: int,
     broker: Broker | None,
     project: Project,
+    metrics: str | None = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
         project: what it says of its server, `http`, `auth`, `webhooks`, `checkpointer.ttl` and the limits of runs.
+        metrics: the URL of this process's metrics; none: they are not served.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
@@ -78,7 +80,15 @@ async def http_server(
             yield  # they are the process's business
 
     runs = PerdureClient(client, task_queue=task_queue, limits=project.limits.runs)
-    backend = Backend(runs, plugin.registry, plugin.store, broker, webhooks=project.webhooks, ttl=project.ttl)
+    backend = Backend(
+        runs,
+        plugin.registry,
+        plugin.store,
+        broker,
+        webhooks=project.webhooks,
+        ttl=project.ttl,
+        metrics=metrics,
+    )
     settings = http_settings(project.http)
     authenticator, custom = await load_access(project, settings)
     app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)

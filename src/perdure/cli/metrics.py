@@ -18,7 +18,7 @@ from perdure.client.census import Census
 from perdure.client.client import PerdureClient
 from perdure.errors import ConfigError
 
-__all__ = ["census", "export_metrics"]
+__all__ = ["census", "export_metrics", "metrics_url"]
 
 # A step takes from milliseconds (code) to days (a person); a history may have 50 MB.
 _BUCKETS = {
@@ -55,6 +55,15 @@ async def census(client: Client, *, exporting: bool) -> AsyncGenerator[None]:
         yield
     finally:
         counting.cancel()
+
+
+def metrics_url(place: str | None) -> str | None:
+    """Where this process itself reads what it lets Prometheus fetch at `place`."""
+    if place is None:
+        return None
+    host, _, port = place.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+    return f"http://{host}:{port}/metrics"
 
 
 def _prometheus(place: str) -> PrometheusConfig:

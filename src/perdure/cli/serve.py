@@ -13,7 +13,7 @@ from datetime import timedelta
 from perdure.cli.connection import find_project
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
-from perdure.cli.metrics import census, export_metrics
+from perdure.cli.metrics import census, export_metrics, metrics_url
 from perdure.cli.settings import OK, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker import connect_waiting, store_of
@@ -47,6 +47,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
             port=port,
             broker=broker,
             project=project,
+            metrics=metrics_url(metrics),
         ) as url,
     ):
         stderr().print(

@@ -16,7 +16,7 @@ from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
-from perdure.cli.metrics import census, export_metrics
+from perdure.cli.metrics import census, export_metrics, metrics_url
 from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker_log import log_to_stderr
@@ -102,6 +102,7 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
                 port=int(port),
                 broker=broker,
                 project=project,
+                metrics=metrics_url(options.metrics),
             )
             await stack.enter_async_context(serving)
         await run_worker(

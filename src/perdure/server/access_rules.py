@@ -69,6 +69,7 @@ _ROUTES: Mapping[str, Rule] = {
     "POST /runs/wait": _WITHIN,
     "POST /runs/stream": _WITHIN,
     "POST /runs/batch": _WITHIN,
+    "GET /metrics": _WITHIN,
     "POST /mcp": _WITHIN,
     "GET /mcp": _WITHIN,
     "DELETE /mcp": _WITHIN,

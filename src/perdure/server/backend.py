@@ -41,7 +41,8 @@ CALLER = "perdure.caller"
 @dataclass
 class Backend:
     """`client` is connected with the plugin that has the graphs, so that it can read what threads hold. Without a `broker`,
-    streams tell how runs end and nothing before. `caller` is who asks: a route's own backend knows."""
+    streams tell how runs end and nothing before. `caller` is who asks: a route's own backend knows. `metrics` is the URL of
+    this process's metrics."""
 
     client: PerdureClient
     registry: GraphRegistry
@@ -50,6 +51,7 @@ class Backend:
     caller: Caller = ANYBODY
     webhooks: WebhookPolicy = field(default_factory=WebhookPolicy)
     ttl: ThreadTtl | None = None
+    metrics: str | None = None
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def __post_init__(self) -> None:

@@ -24,6 +24,8 @@ from perdure.server.http_settings import HttpSettings
 __all__ = ["behind", "gates_of", "living", "load_access", "mounted"]
 
 _NOT_REPLACED = ("/ok", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json")
+# Metrics name graphs and tell how much they are used.
+_PUBLIC = tuple(path for path in _NOT_REPLACED if path != "/metrics")
 _REPLACEABLE = ("/", "/info", "/redoc")
 
 
@@ -71,9 +73,9 @@ def gates_of(
     routes: list[BaseRoute] = [*pages, *(route for router in routers for route in router.routes)]
     paths = {id(route): str(getattr(route, "path", "")) for route in routes}
     return Gates(
-        public=[route for route in routes if paths[id(route)] in _NOT_REPLACED],
+        public=[route for route in routes if paths[id(route)] in _PUBLIC],
         replaceable=[route for route in routes if paths[id(route)] in _REPLACEABLE],
-        guarded=[route for route in routes if paths[id(route)] not in (*_NOT_REPLACED, *_REPLACEABLE)],
+        guarded=[route for route in routes if paths[id(route)] not in (*_PUBLIC, *_REPLACEABLE)],
         custom=[] if custom is None else list(custom.routes),
         custom_too=custom_too,
     )
