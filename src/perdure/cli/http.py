@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from perdure.errors import ConfigError
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from temporalio.client import Client
 
     from perdure.graph.project import Project
@@ -68,30 +69,14 @@ async def http_server(
         raise ConfigError(f"the HTTP server needs more packages: {INSTALL_HINT}")
     import uvicorn
 
-    from perdure.client import PerdureClient
-    from perdure.server.app import create_app
-    from perdure.server.backend import Backend
-    from perdure.server.custom import living, load_access
-    from perdure.server.http_settings import http_settings
+    from perdure.server.custom import living
 
     class Server(uvicorn.Server):
         @contextmanager
         def capture_signals(self) -> Generator[None]:
             yield  # they are the process's business
 
-    runs = PerdureClient(client, task_queue=task_queue, limits=project.limits.runs)
-    backend = Backend(
-        runs,
-        plugin.registry,
-        plugin.store,
-        broker,
-        webhooks=project.webhooks,
-        ttl=project.ttl,
-        metrics=metrics,
-    )
-    settings = http_settings(project.http)
-    authenticator, custom = await load_access(project, settings)
-    app = create_app(backend, settings=settings, authenticator=authenticator, custom=custom)
+    app = await _application(client, plugin, task_queue, broker, project, metrics)
     try:
         listening = _listening(host, port)
     except OSError as error:
@@ -107,6 +92,34 @@ async def http_server(
         finally:
             server.should_exit = True
             await task
+
+
+async def _application(
+    client: Client,
+    plugin: PerdurePlugin,
+    task_queue: str,
+    broker: Broker | None,
+    project: Project,
+    metrics: str | None,
+) -> Starlette:
+    from perdure.client import PerdureClient
+    from perdure.server.app import create_app
+    from perdure.server.backend import Backend
+    from perdure.server.custom import load_access
+    from perdure.server.http_settings import http_settings
+
+    backend = Backend(
+        PerdureClient(client, task_queue=task_queue, limits=project.limits.runs),
+        plugin.registry,
+        plugin.store,
+        broker,
+        webhooks=project.webhooks,
+        ttl=project.ttl,
+        metrics=metrics,
+    )
+    settings = http_settings(project.http)
+    authenticator, custom = await load_access(project, settings)
+    return create_app(backend, settings=settings, authenticator=authenticator, custom=custom)
 
 
 def _listening(host: str, port: int) -> socket.socket:
