@@ -201,17 +201,25 @@ class Listener:
         self.told: dict[str, list[tuple[str, bytes]]] = {}
         self._numbers: dict[str, int] = {}
 
-    def publish(self, run_id: str, event: str, data: bytes, *, number: int | None = None) -> None:
+    def publish(
+        self, thread_id: str, run_id: str, event: str, data: bytes, *, number: int | None = None
+    ) -> None:
         if number is not None and number <= self._numbers.get(run_id, 0):
             return
         self._numbers[run_id] = number or 0
         self.told.setdefault(run_id, []).append((event, data))
 
-    def listen(self, run_id: str, *, after: str | None = None) -> Any:
+    def listen(self, thread_id: str, run_id: str | None = None, *, after: str | None = None) -> Any:
         raise NotImplementedError
 
-    def knows(self, run_id: str, event_id: str | None = None) -> bool:
+    async def knows(self, thread_id: str, run_id: str | None = None, *, after: str | None = None) -> bool:
         return run_id in self.told
+
+    async def forget(self, thread_id: str) -> None:
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        pass
 
 
 def _limit(case: Case) -> dict[str, Any]:

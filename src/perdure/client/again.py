@@ -34,7 +34,10 @@ def moving_on(error: BaseException) -> bool:
         return False
     if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
         return True
-    return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in str(error)
+    told = str(error)
+    return error.status == RPCStatusCode.FAILED_PRECONDITION and (
+        "workflow task failure" in told or "Workflow Task in failed state" in told
+    )
 
 
 async def sent(

@@ -279,9 +279,15 @@ class _GraphExterns(Interceptor):
         self, registry: GraphRegistry, inputs: LiveInputs, notices: TaskNotices, broker: Broker | None
     ) -> None:
         def publish(thread_id: str, run_id: str, event: str, data: Any, *, number: int) -> None:
-            if broker is not None:
-                # As JSON at once: the run goes on changing it.
-                broker.publish(thread_id, run_id, event, to_json(data), number=number)
+            if broker is None:
+                return
+            # As JSON at once: the run goes on changing it.
+            told = to_json(data)
+            try:
+                broker.publish(thread_id, run_id, event, told, number=number)
+            except Exception:  # noqa: BLE001 - the edge of the worker, and logged
+                # No run fails for its stream, whatever a broker of somebody's own does.
+                _log.exception("the broker took no event of thread %r", thread_id)
 
         self._externs: Mapping[str, Callable[..., Any]] = {
             EXTERN_GRAPH: registry.mirror,
