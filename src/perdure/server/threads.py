@@ -168,10 +168,10 @@ class ServedThreads:
         await self._until_gone(thread_id)
 
     def search(
-        self, where: list[str], *, order: str | None = None, limit: int | None = None
+        self, where: list[str], *, order: str | None = None, limit: int | None = None, skip: int = 0
     ) -> AsyncIterator[ThreadLine]:
-        """Threads that are open. `where` are filters in Temporal's language."""
-        return self._lines(_query(where) + (f" ORDER BY {order}" if order else ""), limit)
+        """Threads that are open. `where` are filters in Temporal's language; of `limit` the first `skip` are left out."""
+        return self._lines(_query(where) + (f" ORDER BY {order}" if order else ""), limit, skip)
 
     async def busy(self) -> list[str]:
         """Ids of the threads that have a run; those without Perdure's search attributes cannot tell."""
@@ -326,8 +326,11 @@ class ServedThreads:
 
         return await sent(send, thread_id, again=passes)
 
-    async def _lines(self, query: str, limit: int | None) -> AsyncIterator[ThreadLine]:
+    async def _lines(self, query: str, limit: int | None, skip: int) -> AsyncIterator[ThreadLine]:
         async for execution in self.client.temporal.list_workflows(query, limit=limit):
+            if skip:
+                skip -= 1
+                continue
             yield await _line(execution)
 
     async def _until_gone(self, thread_id: str) -> None:

@@ -84,17 +84,19 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
     sorted_here = body.sort_by not in (None, "created_at") or body.sort_order == "asc"
     wanted = body.offset + body.limit
     lines: list[ThreadLine] = []
-    limit = _MOST_LOOKED_AT if sorted_here or rest or own else wanted
-    async for line in server.threads.search(where, limit=limit):
+    looked_through = sorted_here or rest or own
+    limit = _MOST_LOOKED_AT if looked_through else wanted
+    skip = 0 if looked_through else body.offset
+    async for line in server.threads.search(where, limit=limit, skip=skip):
         if _fits(line, rest) and matches(line.metadata, own):
             lines.append(line)
-        if len(lines) >= wanted and not sorted_here:
+        if skip + len(lines) >= wanted and not sorted_here:
             break
     if sorted_here:
         key = {"state_updated_at": "updated_at"}.get(body.sort_by or "", body.sort_by or "created_at")
         lines.sort(key=lambda line: getattr(line, key), reverse=body.sort_order != "asc")
-    page = lines[body.offset : wanted]
-    more = {"X-Pagination-Next": str(wanted)} if len(lines) >= wanted and page else None
+    page = lines[body.offset - skip : wanted - skip]
+    more = {"X-Pagination-Next": str(wanted)} if skip + len(lines) >= wanted and page else None
     shapes = [selected(thread_shape(line), body.select) for line in page]
     if body.extract:
         found = [await _extracted(server, line, body.extract) for line in page]
