@@ -33,7 +33,9 @@ def folder() -> Path:
     for item in SCRIPTS.iterdir():
         shutil.copy(item, place)
     if not (place / "installed").exists():
-        command = [NODE, NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", place / "cache"]
+        # With the certificates that the machine trusts, as pip has them.
+        npm = [NODE, "--use-system-ca", NPM]
+        command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--cache", place / "cache"]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode and any(word in done.stderr for word in _NO_NETWORK):
             pytest.skip("npm's packages cannot be fetched")
