@@ -10,7 +10,7 @@ from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import PendingInterrupt
 from perdure.server.threads import ThreadLine
 
-__all__ = ["empty_state", "iso", "run_shape", "selected", "state_shape", "thread_shape"]
+__all__ = ["empty_state", "iso", "page_of", "run_shape", "selected", "state_shape", "thread_shape"]
 
 _STATUS = {"running": "busy", "interrupted": "interrupted", "idle": "idle", "error": "error"}
 
@@ -96,6 +96,16 @@ def empty_state() -> dict[str, Any]:
 
 def checkpoint(thread_id: str, checkpoint_id: str | None, namespace: str) -> dict[str, Any]:
     return {"thread_id": thread_id, "checkpoint_id": checkpoint_id, "checkpoint_ns": namespace}
+
+
+def page_of(
+    found: list[dict[str, Any]], offset: int, limit: int, fields: list[str] | None
+) -> tuple[list[dict[str, Any]], dict[str, str] | None]:
+    """A page of what was found, and the header that says where the next one begins, if there is one."""
+    page = found[offset : offset + limit]
+    end = offset + len(page)
+    more = {"X-Pagination-Next": str(end)} if end < len(found) else None
+    return [selected(shape, fields) for shape in page], more
 
 
 def selected(shape: dict[str, Any], fields: list[str] | None) -> dict[str, Any]:

@@ -10,18 +10,26 @@ Invariant: who comes second waits until the first has ended.
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
-__all__ = ["OneThreadRunner"]
+__all__ = ["Activate", "AroundRunner", "OneThreadRunner"]
+
+Activate = Callable[[Any], Any]
 
 
-class OneThreadRunner(WorkflowRunner):
-    """Runs workflows as `inner` does."""
+class AroundRunner(WorkflowRunner):
+    """Runs workflows as `inner` does, with something around each of their activations."""
 
     def __init__(self, inner: WorkflowRunner) -> None:
         self._inner = inner
+
+    @abstractmethod
+    def around(self, thread_id: str, activate: Activate) -> Activate:
+        """What stands for the activation of a new instance."""
 
     def prepare_workflow(self, defn: Any) -> None:
         self._inner.prepare_workflow(defn)
@@ -30,13 +38,19 @@ class OneThreadRunner(WorkflowRunner):
         self._inner.set_worker_level_failure_exception_types(types)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        instance = self._inner.create_instance(det)
-        activate = instance.activate
+        instance: Any = self._inner.create_instance(det)
+        instance.activate = self.around(det.info.workflow_id, instance.activate)
+        return instance
+
+
+class OneThreadRunner(AroundRunner):
+    """An instance is in one thread at a time."""
+
+    def around(self, thread_id: str, activate: Activate) -> Activate:
         lock = threading.Lock()
 
         def alone(act: Any) -> Any:
             with lock:
                 return activate(act)
 
-        instance.activate = alone
-        return instance
+        return alone

@@ -20,7 +20,7 @@ from perdure.server.bodies import (
 from perdure.server.errors import failed
 from perdure.server.filters import matches, quoted
 from perdure.server.schemas import schemas
-from perdure.server.shapes import selected
+from perdure.server.shapes import page_of
 
 __all__ = ["router"]
 
@@ -42,10 +42,8 @@ async def create_assistant(server: Server, body: AssistantCreate) -> Response:
 @router.post("/assistants/search")
 async def search_assistants(server: Server, body: AssistantSearch) -> Response:
     found = await _search(server, body)
-    page = found[body.offset : body.offset + body.limit]
-    end = body.offset + len(page)
-    more = {"X-Pagination-Next": str(end)} if end < len(found) else None
-    return answer([selected(item, body.select) for item in page], headers=more)
+    page, more = page_of(found, body.offset, body.limit, body.select)
+    return answer(page, headers=more)
 
 
 @router.post("/assistants/count")

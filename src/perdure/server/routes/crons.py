@@ -24,7 +24,7 @@ from perdure.server.crons import cron_shape
 from perdure.server.errors import not_found
 from perdure.server.filters import matches
 from perdure.server.runs import check_run, run_request
-from perdure.server.shapes import selected
+from perdure.server.shapes import page_of
 
 __all__ = ["router"]
 
@@ -49,10 +49,8 @@ async def search_crons(server: Server, body: CronSearch) -> Response:
     found = await _found(server, body)
     key = body.sort_by or "created_at"
     found.sort(key=lambda cron: str(cron[key] or ""), reverse=body.sort_order != "asc")
-    page = found[body.offset : body.offset + body.limit]
-    end = body.offset + len(page)
-    more = {"X-Pagination-Next": str(end)} if end < len(found) else None
-    return answer([selected(cron, body.select) for cron in page], headers=more)
+    page, more = page_of(found, body.offset, body.limit, body.select)
+    return answer(page, headers=more)
 
 
 @router.post("/runs/crons/count")

@@ -36,8 +36,6 @@ from temporalio.worker import (
     ExecuteActivityInput,
     Interceptor,
     WorkerConfig,
-    WorkflowInstance,
-    WorkflowInstanceDetails,
     WorkflowRunner,
 )
 
@@ -48,6 +46,7 @@ from perdure.errors import EffectUnknown
 from perdure.graph.effect_index import EffectIndex
 from perdure.testing.faults.plan import Fault, Plan
 from perdure.testing.faults.record import Event, Record, Stage
+from perdure.worker.instances import Activate, AroundRunner
 
 __all__ = ["INJECTED", "Disturbance", "FaultPlugin", "Strike"]
 
@@ -219,28 +218,17 @@ class _AroundActivity(ActivityInboundInterceptor):
         return await disturbance.attempt(call, lambda: self.next.execute_activity(input))
 
 
-class _Runner(WorkflowRunner):
+class _Runner(AroundRunner):
     def __init__(self, inner: WorkflowRunner, faults: FaultPlugin) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._faults = faults
 
-    def prepare_workflow(self, defn: Any) -> None:
-        self._inner.prepare_workflow(defn)
-
-    def set_worker_level_failure_exception_types(self, types: Any) -> None:
-        self._inner.set_worker_level_failure_exception_types(types)
-
-    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        instance = self._inner.create_instance(det)
-        activate = instance.activate
-        thread_id = det.info.workflow_id
-
+    def around(self, thread_id: str, activate: Activate) -> Activate:
         def disturbed(act: Any) -> Any:
             disturbance = self._faults.of(thread_id)
             return activate(act) if disturbance is None else disturbance.workflow_task(act, activate)
 
-        instance.activate = disturbed
-        return instance
+        return disturbed
 
 
 def _is_work(job: Any) -> bool:
