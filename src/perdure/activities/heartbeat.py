@@ -106,8 +106,8 @@ class Heartbeats:
 
     async def _beat(self, seconds: float) -> None:
         while True:
-            activity.heartbeat(*self._details())
             await asyncio.sleep(seconds)
+            activity.heartbeat(*self._details())
 
     def _details(self) -> list[Any]:
         memory = list(self.memory())
