@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 
-from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable
+from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable, untraced
 from perdure.graph.channels import whole_channel
 from perdure.graph.limits import RecursionLimits
 from perdure.graph.policy import graph_retry_policies, resolve_policy
@@ -58,12 +59,17 @@ class _CallThenWrite(Runnable[Any, Any]):
     def __init__(self, proxy: NodeProxy, writers: Sequence[Runnable[Any, Any]]) -> None:
         self.name = proxy.name
         self._proxy = proxy
-        self._writers = writers
+        self._writers = [untraced(writer) for writer in writers]
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
         output = await self._proxy.ainvoke(input, config)
-        for writer in self._writers:
-            output = await writer.ainvoke(output, config)
+        # For routers that call `get_config()`.
+        before = var_child_runnable_config.set(config)
+        try:
+            for writer in self._writers:
+                output = await writer.ainvoke(output, config)
+        finally:
+            var_child_runnable_config.reset(before)
         return output
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
