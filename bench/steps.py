@@ -21,7 +21,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -36,6 +35,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from temporalio.client import Client
 from temporalio.worker import Worker
+from text import text
 from typing_extensions import TypedDict
 
 from perdure.client.client import PerdureClient
@@ -47,7 +47,6 @@ from perdure.worker.plugin import PerdurePlugin
 QUEUE = "bench"
 WINDOW = 100
 REPLAY_SECONDS = 2.0
-_WORDS = ["".join(random.Random(n).choices("abcdefghijklmnopqrstuvwxyz", k=2 + n % 9)) for n in range(5000)]
 
 
 class State(TypedDict):
@@ -88,12 +87,6 @@ class Clock:
         steps = last - first
         wall, cpu = (1000 * (clock[last] - clock[first]) / steps for clock in (self.wall, self.cpu))
         return wall, cpu
-
-
-def text(seed: int, size: int) -> str:
-    """`size` bytes of words that compress about as well as prose."""
-    rng = random.Random(seed)
-    return " ".join(rng.choices(_WORDS, k=size // 3 + 1))[:size]
 
 
 def build_graph(clock: Clock | None = None) -> Any:
