@@ -55,7 +55,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             told, servers["Temporal"] = await _scenario(scenario, contestants, dsn, options)
             results["scenarios"][scenario.name] = told
     for rows in ROWS:
-        if _wanted(rows, options):
+        if _wanted(rows, options) and (BENCH / f"{rows.name}.py").exists():
             told = measure_rows(rows, {"quick": options.quick})
             for row in told.get("rows", ()):
                 tell(f"{rows.name}: {row['name']}: {row['value']} {row.get('unit', '')}")
@@ -134,6 +134,9 @@ def gate(results: dict[str, Any], options: argparse.Namespace) -> int:
     if options.write_baseline:
         BASELINE.write_text(json.dumps(baseline.new_baseline(results), indent=1) + "\n")
         return 0
+    if not BASELINE.exists():
+        tell("\nthere is no bench/baseline.json to compare with: bench/run.py --quick --write-baseline")
+        return 1
     compared = baseline.compare(json.loads(BASELINE.read_text()), results)
     tell(f"\n{baseline.table(compared)}")
     if compared and all(one.ok for one in compared):

@@ -52,17 +52,19 @@ SCENARIOS = (
         parameters={"agents": 100, "steps": 10, "bytes": 256},
         quick={"agents": 20, "steps": 10, "bytes": 256},
         rounds=3,
+        quick_rounds=3,
     ),
     Scenario(
         name="branches",
         title="one fan-out to 200 branches, joined",
         parameters={"branches": 200, "bytes": 256},
         quick={"branches": 100, "bytes": 256},
+        quick_rounds=3,
     ),
 )
 
 ROWS = (
-    Rows(name="long_run", title="one agent, 10,000 steps, 50 messages kept", limit=600),
+    Rows(name="long_run", title="one agent, 10,000 steps, 50 messages kept", limit=900),
     Rows(name="waiting", title="2,000 threads that wait for an approval"),
     Rows(name="kill", title="kill -9 of the worker in the middle of a long run"),
     Rows(name="cold_start", title="cold start", quick=True),
