@@ -1,6 +1,6 @@
 """Measures what a step costs as a run grows longer: time, history, recovery, memory.
 
-    python bench/steps.py [--steps 1000] [--bytes 2048] [--long 10000] [--json results.json]
+    python bench/long_run.py [--steps 1000] [--bytes 2048] [--long 10000] [--json results.json]
 
 A real dev server with a database on disk, one worker in this process with its default settings (workflows cached), and a
 worker in a fresh process for the recovery. The graph is one node that adds one message per step and calls itself.
@@ -30,6 +30,7 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import psutil
+from histories import Chain, chain
 from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
@@ -108,16 +109,6 @@ def build_graph(clock: Clock | None = None) -> Any:
     return builder.compile()
 
 
-@dataclass
-class Chain:
-    """The histories of one run: it continues as new now and then."""
-
-    thread: str
-    runs: list[str]
-    events: list[int]
-    size_bytes: int
-
-
 async def run(server: DevServer, payloads: str, thread: str, state: dict[str, Any]) -> tuple[Clock, Chain]:
     """Run the graph to its end with a worker of its own."""
     clock = Clock()
@@ -134,31 +125,6 @@ async def run(server: DevServer, payloads: str, thread: str, state: dict[str, An
 async def connect(address: str, payloads: str, clock: Clock | None = None) -> Client:
     plugin = PerdurePlugin({"bench": build_graph(clock)}, payloads=payloads)
     return await connect_temporal(address, plugins=[plugin])
-
-
-async def chain(client: Client, thread: str) -> Chain:
-    """All workflow runs of a thread, oldest first."""
-    runs, events, size = [], [], 0
-    run_id = (await client.get_workflow_handle(thread).describe()).run_id
-    first = client.get_workflow_handle(thread, run_id=run_id)
-    async for event in first.fetch_history_events():
-        run_id = event.workflow_execution_started_event_attributes.first_execution_run_id
-        break
-    while run_id:
-        handle = client.get_workflow_handle(thread, run_id=run_id)
-        info = (await handle.describe()).raw_description.workflow_execution_info
-        runs.append(run_id)
-        events.append(info.history_length)
-        size += info.history_size_bytes
-        run_id = await next_run(client, thread, run_id)
-    return Chain(thread, runs, events, size)
-
-
-async def next_run(client: Client, thread: str, run_id: str) -> str:
-    last = None
-    async for event in client.get_workflow_handle(thread, run_id=run_id).fetch_history_events():
-        last = event
-    return last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id if last else ""
 
 
 async def replay_seconds(server: DevServer, payloads: str, found: Chain) -> dict[str, float]:
