@@ -1,6 +1,8 @@
 """The agents as LangGraph graphs, the same for every contestant that runs LangGraph.
 
 `steps`: one node that adds a message and calls itself. `branches`: a fan-out with `Send`, joined by the messages' reducer.
+Nodes and routers are coroutines: LangGraph calls functions in threads, which costs more. One peer can only call routers that
+are functions (`sync`), another only those that are not.
 """
 
 import sys
@@ -40,7 +42,11 @@ async def work(state: State) -> dict[str, Any]:
     return {"messages": [AIMessage(text(state["seed"] + step, state["bytes"]))], "step": step}
 
 
-def more(state: State) -> str:
+async def more(state: State) -> str:
+    return "work" if state["step"] < state["steps"] else END
+
+
+def more_sync(state: State) -> str:
     return "work" if state["step"] < state["steps"] else END
 
 
@@ -48,7 +54,11 @@ async def plan(state: State) -> dict[str, Any]:
     return {"step": 0}
 
 
-def fan_out(state: State) -> list[Send]:
+async def fan_out(state: State) -> list[Send]:
+    return fan_out_sync(state)
+
+
+def fan_out_sync(state: State) -> list[Send]:
     size, seed = state["bytes"], state["seed"]
     return [Send("branch", {"seed": seed + n, "bytes": size}) for n in range(state["branches"])]
 
@@ -58,20 +68,20 @@ async def branch(state: Branch) -> dict[str, Any]:
     return {"messages": [AIMessage(text(state["seed"], state["bytes"]))]}
 
 
-def steps() -> StateGraph[State]:
+def steps(*, sync: bool = False) -> StateGraph[State]:
     builder = StateGraph(State)
     builder.add_node("work", work)
     builder.add_edge(START, "work")
-    builder.add_conditional_edges("work", more, ["work", END])
+    builder.add_conditional_edges("work", more_sync if sync else more, ["work", END])
     return builder
 
 
-def branches() -> StateGraph[State]:
+def branches(*, sync: bool = False) -> StateGraph[State]:
     builder = StateGraph(State)
     builder.add_node("plan", plan)
     builder.add_node("branch", branch)
     builder.add_edge(START, "plan")
-    builder.add_conditional_edges("plan", fan_out, ["branch"])
+    builder.add_conditional_edges("plan", fan_out_sync if sync else fan_out, ["branch"])
     builder.add_edge("branch", END)
     return builder
 

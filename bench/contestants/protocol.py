@@ -75,6 +75,10 @@ class Stack:
         """Why agents did not end in time; empty where nothing tells."""
         return ""
 
+    def ticks(self) -> list[float]:
+        """When nodes were called (`time.perf_counter()`, which the processes of one machine share)."""
+        return CLOCK.ticks
+
     def processor_seconds(self) -> float:
         """Processor time so far of the processes that run agents: this one, and its children that have ended."""
         spent = os.times()
@@ -117,7 +121,6 @@ async def measure(stack: Stack, agents: list[Agent], seconds: float) -> Paramete
         f"{first.key}-warm", min(first.steps, 2), min(first.branches, 2), first.bytes, seed=1_000_000
     )
     await _all(stack, [warm], seconds)
-    CLOCK.ticks.clear()
     cpu, wall = stack.processor_seconds(), time.perf_counter()
     await _all(stack, agents, seconds)
     took, spent = time.perf_counter() - wall, stack.processor_seconds() - cpu
@@ -126,19 +129,21 @@ async def measure(stack: Stack, agents: list[Agent], seconds: float) -> Paramete
         "wall_seconds": took,
         "cpu_seconds": spent,
         "steps": sum(agent.messages for agent in agents),
-        "step_times": [tick - wall for tick in sorted(CLOCK.ticks)],
+        "step_times": [tick - wall for tick in sorted(stack.ticks()) if tick >= wall],
         **await stack.stored(agents),
         "more": stack.facts,
     }
 
 
 async def _all(stack: Stack, agents: list[Agent], seconds: float) -> None:
+    start = time.perf_counter()
     running = asyncio.gather(*(stack.run(agent) for agent in agents))
     try:
         async with asyncio.timeout(seconds):
             found = await running
     except TimeoutError:
-        calls = f"{len(CLOCK.ticks)} of {sum(agent.messages for agent in agents)} nodes called"
+        called = sum(tick >= start for tick in stack.ticks())
+        calls = f"{called} of {sum(agent.messages for agent in agents)} nodes called"
         why = await stack.stuck(agents)
         raise TimeoutError(f"no end within {seconds:.0f} s, {calls}{': ' if why else ''}{why}") from None
     for agent, messages in zip(agents, found, strict=True):
