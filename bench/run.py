@@ -76,7 +76,7 @@ def _wanted(scenario: Scenario | Rows, options: argparse.Namespace) -> bool:
 
 def _prepared(options: argparse.Namespace) -> list[str]:
     """The contestants, their environments made before anything is measured."""
-    found = options.contestants or ([FLOOR, OURS] if options.quick else list(CONTESTANTS))
+    found: list[str] = options.contestants or ([FLOOR, OURS] if options.quick else list(CONTESTANTS))
     for name in found:
         try:
             interpreter(name)

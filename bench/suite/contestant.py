@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def measure_rows(scenario: Rows, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def _scratch() -> Generator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-"))
     try:
         yield folder
