@@ -30,7 +30,7 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import psutil
-from histories import Chain, chain
+from chains import Chain, chain
 from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
