@@ -42,6 +42,8 @@ def tell(line: str) -> None:
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """All scenarios that were asked for."""
     started, load = time.monotonic(), os.getloadavg()[0]
+    if load > (os.cpu_count() or 1) / 2:
+        tell(f"the machine is not idle (load {load:.1f}): trust ratios alone")
     results: dict[str, Any] = {"scenarios": {}, "rows": {}}
     servers = {"Temporal": "", "PostgreSQL": ""}
     chosen = [scenario for scenario in SCENARIOS if _wanted(scenario, options)]
@@ -89,7 +91,7 @@ async def _scenario(
     scenario: Scenario, contestants: list[str], dsn: str | None, options: argparse.Namespace
 ) -> tuple[dict[str, Any], str]:
     """One scenario on a dev server of its own, with its database on disk; and the server's version."""
-    parameters = (scenario.quick if options.quick else None) or scenario.parameters
+    parameters = scenario.quick if options.quick else scenario.parameters
     rounds = options.rounds or (scenario.quick_rounds if options.quick else scenario.rounds)
     names_here = [name for name in scenario.contestants if name in contestants]
     with tempfile.TemporaryDirectory(prefix="perdure-bench-server-") as folder:

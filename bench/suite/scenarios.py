@@ -15,18 +15,19 @@ FLOOR, OURS = "bare", "perdure"
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`rounds`: how many of the full run; `peer_rounds`: in how many of them all others than the floor and Perdure take part.
-    `quick`: parameters of the small run, None where there is none. `limit`: seconds for one measurement."""
+    """`rounds`: how many of the full run, of which none begins after `budget` seconds; `peer_rounds`: in how many of them all
+    others than the floor and Perdure take part. `quick`: parameters of the small run. `limit`: seconds for one measurement."""
 
     name: str
     title: str
     parameters: dict[str, int]
-    quick: dict[str, int] | None
+    quick: dict[str, int]
     contestants: tuple[str, ...] = CONTESTANTS
     rounds: int = 5
+    budget: int = 200
     peer_rounds: int = 2
     quick_rounds: int = 5
-    limit: int = 120
+    limit: int = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ SCENARIOS = (
         parameters={"branches": 200, "bytes": 256},
         quick={"branches": 100, "bytes": 256},
         quick_rounds=3,
+        budget=100,
     ),
 )
 
