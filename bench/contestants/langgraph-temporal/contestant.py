@@ -1,0 +1,55 @@
+"""langgraph-temporal: a workflow of its own drives the graph with LangGraph's planning functions, each node is an activity.
+
+langgraph-temporal 0.2.0, as its README shows it: `TemporalGraph(graph, client)`, its worker without Temporal's sandbox
+(which it asks for), `ainvoke`.
+"""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+import agents
+from histories import history_bytes, why_stuck
+from langgraph.temporal import TemporalGraph
+from protocol import Agent, Stack, main
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner
+
+
+class TemporalGraphStack(Stack):
+    def __init__(self, client: Client, graphs: dict[str, TemporalGraph]) -> None:
+        super().__init__()
+        self._client, self._graphs = client, graphs
+
+    async def run(self, agent: Agent) -> int:
+        config = {"configurable": {"thread_id": agent.key}, "recursion_limit": agents.limit_of(agent)}
+        result = await self._graphs[agents.graph_of(agent)].ainvoke(agents.state_of(agent), config)
+        return len(result["messages"])
+
+    async def stored(self, agents: list[Agent]) -> dict[str, int]:
+        return {"history_bytes": await history_bytes(self._client, [agent.key for agent in agents])}
+
+    async def stuck(self, agents: list[Agent]) -> str:
+        return await why_stuck(self._client, [agent.key for agent in agents])
+
+
+@asynccontextmanager
+async def opened(given: dict[str, Any]) -> AsyncIterator[TemporalGraphStack]:
+    client = await Client.connect(given["temporal"])
+    compiled = {"steps": agents.steps(sync=True).compile(), "branches": agents.branches(sync=True).compile()}
+    graphs = {
+        name: TemporalGraph(graph, client, task_queue=f"{given['id']}-{name}")
+        for name, graph in compiled.items()
+    }
+    async with AsyncExitStack() as stack:
+        for graph in graphs.values():
+            await stack.enter_async_context(graph.create_worker(workflow_runner=UnsandboxedWorkflowRunner()))
+        yield TemporalGraphStack(client, graphs)
+
+
+if __name__ == "__main__":
+    main(opened)
