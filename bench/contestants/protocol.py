@@ -33,6 +33,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from text import text
 
+SECONDS = 100.0
+"""How long agents may take; less than the runner allows for a measurement, so that a contestant can tell why."""
+
 __all__ = ["CLOCK", "Agent", "Clock", "Stack", "main", "text", "write"]
 
 Parameters = dict[str, Any]
@@ -137,13 +140,15 @@ async def measure(stack: Stack, agents: list[Agent], seconds: float) -> Paramete
 
 async def _all(stack: Stack, agents: list[Agent], seconds: float) -> None:
     start = time.perf_counter()
-    running = asyncio.gather(*(stack.run(agent) for agent in agents))
     try:
         async with asyncio.timeout(seconds):
-            found = await running
-    except TimeoutError:
+            found = await asyncio.gather(*(stack.run(agent) for agent in agents))
+    except Exception as error:
         called = sum(tick >= start for tick in stack.ticks())
-        calls = f"{called} of {sum(agent.messages for agent in agents)} nodes called"
+        calls = f"{called} nodes of {sum(agent.messages for agent in agents)} called"
+        if not isinstance(error, TimeoutError):
+            error.add_note(calls)
+            raise
         why = await stack.stuck(agents)
         raise TimeoutError(f"no end within {seconds:.0f} s, {calls}{': ' if why else ''}{why}") from None
     for agent, messages in zip(agents, found, strict=True):
@@ -165,7 +170,7 @@ def main(opened: Callable[[Parameters], AbstractAsyncContextManager[Stack]]) -> 
     async def measured() -> Parameters:
         agents = agents_of(scenario, given)
         async with opened(given) as stack:
-            return await measure(stack, agents, given.get("seconds", 120.0))
+            return await measure(stack, agents, given.get("seconds", SECONDS))
 
     try:
         result = asyncio.run(measured())
@@ -179,12 +184,12 @@ def main(opened: Callable[[Parameters], AbstractAsyncContextManager[Stack]]) -> 
 
 
 def told(error: BaseException) -> str:
-    """The error, and what it came from, in one line."""
+    """The error, what it came from, and how far its agents came, in one line."""
     chain: list[str] = []
-    while error is not None and len(chain) < 4:
-        lines = str(error).strip().splitlines() or [""]
-        one = f"{type(error).__name__}: {lines[0][:300]}"
-        if one not in chain:
-            chain.append(one)
-        error = error.__cause__  # type: ignore[assignment]
-    return " <- ".join(chain)
+    notes = getattr(error, "__notes__", [])
+    cause: BaseException | None = error
+    while cause is not None and len(chain) < 4:
+        lines = str(cause).strip().splitlines() or [""]
+        chain.append(f"{type(cause).__name__}: {lines[0][:300]}")
+        cause = cause.__cause__
+    return " <- ".join(chain) + "".join(f" ({note})" for note in notes)
