@@ -30,6 +30,10 @@ class TemporalGraphStack(TemporalStack):
         result = await self._graphs[agents.graph_of(agent)].ainvoke(agents.state_of(agent), config)
         return len(result["messages"])
 
+    async def resume(self, agent: Agent) -> int:
+        """Only waits: Temporal gives the workflow to the new worker."""
+        return len((await self.client.get_workflow_handle(agent.key).result())["channel_values"]["messages"])
+
 
 @asynccontextmanager
 async def opened(given: dict[str, Any]) -> AsyncIterator[TemporalGraphStack]:

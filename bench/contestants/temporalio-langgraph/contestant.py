@@ -36,6 +36,10 @@ class PluginStack(TemporalStack):
         )
         return len(result["messages"])
 
+    async def resume(self, agent: Agent) -> int:
+        """Only waits: Temporal gives the workflow to the new worker."""
+        return len((await self.client.get_workflow_handle(agent.key).result())["messages"])
+
 
 @asynccontextmanager
 async def opened(given: dict[str, Any]) -> AsyncIterator[PluginStack]:
