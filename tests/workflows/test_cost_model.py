@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import operator
-import re
 import sys
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import pytest
 from langgraph.func import task
 from langgraph.graph import START, StateGraph
@@ -31,14 +27,11 @@ from perdure.errors import RunFailed
 from perdure.server.threads import ServedThreads
 from perdure.testing import PerdureEnvironment, ScriptedChatModel
 
-FILE = Path(__file__).parents[2] / "bench" / "cost_model.py"
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
 
-spec = importlib.util.spec_from_file_location("cost_model", FILE)
-assert spec is not None
-assert spec.loader is not None
-cost_model = importlib.util.module_from_spec(spec)
-sys.modules["cost_model"] = cost_model
-spec.loader.exec_module(cost_model)
+import cost_model
+import cost_tables
+from server_metrics import counted_actions
 
 # No heartbeat falls due, however long the machine takes.
 CALM = durable(
@@ -202,7 +195,7 @@ async def _measured() -> tuple[dict[str, Measured], Counter[str]]:
         time_skipping=False,
         replay_every_task=False,
     ) as env:
-        before = await asyncio.to_thread(counted, None)
+        before = await asyncio.to_thread(counted_actions)
         for name, case in CASES.items():
             run = await env.start(name, EMPTY, thread_id=name, **case.options)
             for _ in range(case.questions):
@@ -217,7 +210,7 @@ async def _measured() -> tuple[dict[str, Measured], Counter[str]]:
         found["served"] = await _serve(env)
         all_actions = expected_actions()
         for _ in range(100):
-            actions = await asyncio.to_thread(counted, before)
+            actions = await asyncio.to_thread(counted_actions) - before
             if sum(actions.values()) >= sum(all_actions.values()):
                 break
             await asyncio.sleep(0.2)
@@ -256,45 +249,6 @@ async def measure(env: PerdureEnvironment, thread: str) -> Measured:
         events.update(EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history)
         run_id = history[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     return Measured(events, size, len(env.client.identity))
-
-
-CLOUD_NAMES = {
-    "command_ScheduleActivityTask": "schedule_activity",
-    "activity_retry": "retry_activity",
-    "grpc_RecordActivityTaskHeartbeat": "record_activity_heartbeat",
-    "grpc_StartWorkflowExecution": "start_workflow",
-    "grpc_ExecuteMultiOperation": "start_workflow",
-    "grpc_SignalWorkflowExecution": "signal_workflow",
-    "grpc_QueryWorkflow": "query_workflow",
-    "command_StartTimer": "start_timer",
-    "command_UpsertWorkflowSearchAttributes": "upsert_workflow_search_attributes",
-    "command_ModifyWorkflowProperties": "modify_workflow_properties",
-    "command_ContinueAsNewWorkflowExecution": "continue_as_new_workflow",
-    "message_UpdateWorkflowExecution_Acceptance": "accept_workflow_update",
-}
-
-
-def counted(before: Counter[str] | None) -> Counter[str]:
-    """The dev server's own metric of actions, from its metrics port, which only its process knows."""
-    found: Counter[str] = Counter()
-    for line in _metrics().splitlines():
-        if line.startswith("action{") and 'namespace="default"' in line:
-            [kind] = re.findall(r'action_type="(\w+)"', line)
-            found[CLOUD_NAMES.get(kind, kind)] += int(float(line.rpartition(" ")[2]))
-    return found - (before or Counter())
-
-
-def _metrics() -> str:
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            for connection in process.net_connections():
-                if connection.status == psutil.CONN_LISTEN:
-                    with suppress(OSError, ValueError):
-                        url = f"http://127.0.0.1:{connection.laddr.port}/metrics"
-                        text = urllib.request.urlopen(url, timeout=5).read().decode()
-                        if "# TYPE" in text:
-                            return text
-    raise AssertionError("no process of this test has metrics")
 
 
 SERVED = {"served thread": 1, "served run": 2, "awaited result": 2, "node call": 2}
@@ -359,5 +313,5 @@ def test_the_server_counts_the_actions_that_the_model_says(
 
 
 def test_the_documents_tables_are_those_of_the_model() -> None:
-    text = cost_model.DOCUMENT.read_text()
-    assert text == cost_model.written(text), "run: python bench/cost_model.py --write"
+    text = cost_tables.DOCUMENT.read_text()
+    assert text == cost_tables.written(text), "run: python bench/cost_tables.py --write"
