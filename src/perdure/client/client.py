@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from opentelemetry.trace import TracerProvider
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -27,6 +26,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.again import sent
+from perdure.client.attributes import search_attributes
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.client.limits import limited
@@ -75,7 +75,7 @@ class PerdureClient:
         self.temporal = client
         self.limits = limits or RunLimits()
         self.task_queue = task_queue
-        self._searchable: bool | None = None
+        self._searchable: frozenset[str] | None = None
 
     async def start(
         self,
@@ -126,6 +126,7 @@ class PerdureClient:
             graph=graph,
             keep_open=keep_open,
             search=await self.has_search_attributes(),
+            search_asked=await self.has_search_attributes(names.SEARCH_ASKED),
             carry_every=carry_every,
             keep_checkpoints=keep_checkpoints,
             thread_budget=limits.thread_budget,
@@ -275,17 +276,11 @@ class PerdureClient:
         async for execution in self.temporal.list_workflows(where, limit=limit):
             yield await _thread_info(execution)
 
-    async def has_search_attributes(self) -> bool:
-        """Whether the namespace has Perdure's search attributes; asked once."""
+    async def has_search_attributes(self, *wanted: str) -> bool:
+        """Whether the namespace has Perdure's search attributes, and those `wanted` besides; asked once."""
         if self._searchable is None:
-            try:
-                answer = await self.temporal.operator_service.list_search_attributes(
-                    ListSearchAttributesRequest(namespace=self.temporal.namespace)
-                )
-                self._searchable = set(names.SEARCH_ATTRIBUTES) <= set(answer.custom_attributes)
-            except RPCError:
-                self._searchable = False
-        return self._searchable
+            self._searchable = await search_attributes(self.temporal)
+        return {*names.BASE_ATTRIBUTES, *wanted} <= self._searchable
 
     def _sendable(self, value: ThreadStart | RunRequest, graph: str) -> RawValue:
         """Encoded here, so that what could not be sent or stored is refused before anything starts."""

@@ -370,7 +370,7 @@ class ThreadWorkflow:
         # validated before the activity result that opened its interrupt is applied.
         told = "error" if error is not None and self._listing.metadata is not None else status
         self._listing.status(
-            told, graph=self._states.name, pending=len(self._interrupts.waiting), values=self._values
+            told, graph=self._states.name, waiting=self._interrupts.waiting, values=self._values
         )
 
     def _values(self) -> Any:
