@@ -211,7 +211,9 @@ class ThreadState:
 class Answer:
     """A human's (or program's) answer to one or several interrupts.
 
-    `value` is a mapping from interrupt id to answer, or the answer itself when just one interrupt waits.
+    `value` is a mapping from interrupt id to answer, or the answer itself when just one interrupt waits. `trace` is the W3C
+    `traceparent` of whoever answers.
     """
 
     value: Any
+    trace: str = ""
