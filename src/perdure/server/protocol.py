@@ -30,7 +30,7 @@ _TAKEN = ("config", "metadata", "context", "multitask_strategy", "command", "che
 
 
 class CommandRequest(BaseModel):
-    id: int = Field(ge=0)
+    id: int = Field(ge=0, lt=2**53)
     method: str
     params: dict[str, Any] = Field(default_factory=dict[str, Any])
 
