@@ -42,6 +42,8 @@ def tell(line: str) -> None:
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     """All scenarios that were asked for."""
     started, load = time.monotonic(), os.getloadavg()[0]
+    if load > (os.cpu_count() or 1) / 2:
+        tell(f"the machine is not idle (load {load:.1f}): trust ratios alone")
     results: dict[str, Any] = {"scenarios": {}, "rows": {}}
     servers = {"Temporal": "", "PostgreSQL": ""}
     chosen = [scenario for scenario in SCENARIOS if _wanted(scenario, options)]
@@ -55,7 +57,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             told, servers["Temporal"] = await _scenario(scenario, contestants, dsn, options)
             results["scenarios"][scenario.name] = told
     for rows in ROWS:
-        if _wanted(rows, options):
+        if _wanted(rows, options) and (BENCH / f"{rows.name}.py").exists():
             told = measure_rows(rows, {"quick": options.quick})
             for row in told.get("rows", ()):
                 tell(f"{rows.name}: {row['name']}: {row['value']} {row.get('unit', '')}")
@@ -76,7 +78,7 @@ def _wanted(scenario: Scenario | Rows, options: argparse.Namespace) -> bool:
 
 def _prepared(options: argparse.Namespace) -> list[str]:
     """The contestants, their environments made before anything is measured."""
-    found = options.contestants or ([FLOOR, OURS] if options.quick else list(CONTESTANTS))
+    found: list[str] = options.contestants or ([FLOOR, OURS] if options.quick else list(CONTESTANTS))
     for name in found:
         try:
             interpreter(name)
@@ -89,7 +91,7 @@ async def _scenario(
     scenario: Scenario, contestants: list[str], dsn: str | None, options: argparse.Namespace
 ) -> tuple[dict[str, Any], str]:
     """One scenario on a dev server of its own, with its database on disk; and the server's version."""
-    parameters = (scenario.quick if options.quick else None) or scenario.parameters
+    parameters = scenario.quick if options.quick else scenario.parameters
     rounds = options.rounds or (scenario.quick_rounds if options.quick else scenario.rounds)
     names_here = [name for name in scenario.contestants if name in contestants]
     with tempfile.TemporaryDirectory(prefix="perdure-bench-server-") as folder:
@@ -134,6 +136,9 @@ def gate(results: dict[str, Any], options: argparse.Namespace) -> int:
     if options.write_baseline:
         BASELINE.write_text(json.dumps(baseline.new_baseline(results), indent=1) + "\n")
         return 0
+    if not BASELINE.exists():
+        tell("\nthere is no bench/baseline.json to compare with: bench/run.py --quick --write-baseline")
+        return 1
     compared = baseline.compare(json.loads(BASELINE.read_text()), results)
     tell(f"\n{baseline.table(compared)}")
     if compared and all(one.ok for one in compared):

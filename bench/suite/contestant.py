@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ _FOREIGN = (
     "VIRTUAL_ENV",
 )
 _ERROR_CHARACTERS = 300
+_TELLING = 30
 
 Tell = Callable[[str], None]
 
@@ -92,13 +94,20 @@ def _failure(error: str) -> dict[str, Any]:
 
 
 def measure(
-    scenario: Scenario, name: str, parameters: dict[str, int], services: dict[str, str | None]
+    scenario: Scenario, name: str, parameters: Mapping[str, int], services: dict[str, str | None]
 ) -> dict[str, Any]:
     """One measurement of one contestant."""
     if name in POSTGRES and services["postgres"] is None and name != "dbos":
         return _failure("no PostgreSQL: its initdb is not on the PATH")
     with _scratch() as folder:
-        given = parameters | services | {"folder": str(folder), "id": f"{name}-{secrets.token_hex(4)}"}
+        # A contestant that can tell why it came to no end needs the time to say it.
+        own = {"seconds": scenario.limit - _TELLING}
+        given = (
+            dict(parameters)
+            | services
+            | own
+            | {"folder": str(folder), "id": f"{name}-{secrets.token_hex(4)}"}
+        )
         program = BENCH / "contestants" / name / "contestant.py"
         if not program.exists():
             return _failure("there is no such contestant")
@@ -113,8 +122,6 @@ def measure(
 
 def measure_rows(scenario: Rows, options: dict[str, Any]) -> dict[str, Any]:
     """The rows of a module, from a process of its own."""
-    if not (BENCH / f"{scenario.name}.py").exists():
-        return _failure("there is no such module")
     with _scratch() as folder:
         given = options | {"folder": str(folder)}
         rows = str(BENCH / "suite" / "rows.py")
@@ -124,7 +131,7 @@ def measure_rows(scenario: Rows, options: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
+def _scratch() -> Generator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="perdure-bench-"))
     try:
         yield folder
@@ -136,14 +143,18 @@ def in_turns(
     scenario: Scenario,
     names: Sequence[str],
     *,
-    parameters: dict[str, int],
+    parameters: Mapping[str, int],
     rounds: int,
     services: dict[str, str | None],
     tell: Tell,
 ) -> dict[str, list[dict[str, Any]]]:
     """All measurements of a scenario, in rounds of rotating order. A round of a contestant that took no part is `{}`."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    end = time.monotonic() + scenario.budget
     for number in range(rounds):
+        if number and time.monotonic() > end:
+            tell(f"{scenario.name}: no time for more than {number} rounds")
+            break
         turn = number % len(names)
         for name in [*names[turn:], *names[:turn]]:
             failed = any(not result["ok"] for result in results[name] if result)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ _SECONDS = 60
 
 
 @contextmanager
-def postgres() -> Iterator[tuple[str, str] | None]:
+def postgres() -> Generator[tuple[str, str] | None]:
     """Its DSN and version; None where `initdb` is not on the PATH.
 
     A commit survives the death of any process and not a power cut (`synchronous_commit=off`), which is what the SQLite file of
@@ -58,7 +58,7 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_for(process: subprocess.Popen[Any], port: int) -> None:
     end = time.monotonic() + _SECONDS
     while process.poll() is None and time.monotonic() < end:
         ready = subprocess.run(

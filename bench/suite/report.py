@@ -63,7 +63,7 @@ def _targets(results: Mapping[str, Any]) -> list[str]:
 def _rows(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     lines = ["| scenario | what | measured | target | |", "|---|---|--:|--:|---|"]
     for name, row in rows:
-        verdict = _VERDICT[row.get("met")]
+        verdict = _VERDICT[row.get("met")] if _target(row) or row.get("note") else ""
         told = [name, row["name"], _value(row), _target(row), " ".join(filter(None, (verdict, _note(row))))]
         lines.append(f"| {' | '.join(_cell(text) for text in told)} |")
     return lines
@@ -74,7 +74,10 @@ def _note(row: Mapping[str, Any]) -> str:
 
 
 def _value(row: Mapping[str, Any]) -> str:
-    return "-" if row["value"] is None else f"{number(row['value'])} {row.get('unit', '')}".strip()
+    if row["value"] is None:
+        return "-"
+    by = f" ({number(row['ratio'])} ×)" if row.get("ratio") is not None else ""
+    return f"{number(row['value'])} {row.get('unit', '')}{by}"
 
 
 def _target(row: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ def rows(name: str, options: dict[str, Any]) -> dict[str, Any]:
     if not hasattr(module, "measure"):
         return {"ok": False, "error": f"bench/{name}.py has no measure()"}
     found = module.measure(options)
-    return {"ok": True} | (asyncio.run(found) if inspect.isawaitable(found) else found)
+    return {"ok": True} | (asyncio.run(found) if inspect.iscoroutine(found) else found)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,19 @@ FLOOR, OURS = "bare", "perdure"
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """`rounds`: how many of the full run; `peer_rounds`: in how many of them all others than the floor and Perdure take part.
-    `quick`: parameters of the small run, None where there is none. `limit`: seconds for one measurement."""
+    """`rounds`: how many of the full run, of which none begins after `budget` seconds; `peer_rounds`: in how many of them all
+    others than the floor and Perdure take part. `quick`: parameters of the small run. `limit`: seconds for one measurement."""
 
     name: str
     title: str
     parameters: dict[str, int]
-    quick: dict[str, int] | None
+    quick: dict[str, int]
     contestants: tuple[str, ...] = CONTESTANTS
     rounds: int = 5
+    budget: int = 200
     peer_rounds: int = 2
     quick_rounds: int = 5
-    limit: int = 120
+    limit: int = 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +53,20 @@ SCENARIOS = (
         parameters={"agents": 100, "steps": 10, "bytes": 256},
         quick={"agents": 20, "steps": 10, "bytes": 256},
         rounds=3,
+        quick_rounds=3,
     ),
     Scenario(
         name="branches",
         title="one fan-out to 200 branches, joined",
         parameters={"branches": 200, "bytes": 256},
         quick={"branches": 100, "bytes": 256},
+        quick_rounds=3,
+        budget=100,
     ),
 )
 
 ROWS = (
-    Rows(name="long_run", title="one agent, 10,000 steps, 50 messages kept", limit=600),
+    Rows(name="long_run", title="one agent, 10,000 steps, 50 messages kept", limit=900),
     Rows(name="waiting", title="2,000 threads that wait for an approval"),
     Rows(name="kill", title="kill -9 of the worker in the middle of a long run"),
     Rows(name="cold_start", title="cold start", quick=True),
