@@ -30,7 +30,7 @@ QUICK = {"steps": 400, "kill_at": 100, "bytes": 256}
 
 async def measure(options: dict[str, Any]) -> dict[str, Any]:
     """A row `next step, CONTESTANT` each, in seconds; `more` has the errors of those that did not go on."""
-    scenario = Scenario(name="kill", title="", parameters=FULL, quick=QUICK, limit=400)
+    scenario = Scenario(name="kill", title="", parameters=FULL, quick=QUICK, limit=280)
     parameters = QUICK if options.get("quick") else FULL
     rows: list[dict[str, Any]] = []
     errors: dict[str, str] = {}

@@ -69,6 +69,7 @@ ROWS = (
     Rows(name="long_run", title="one agent, 10,000 steps, 50 messages kept", limit=900),
     Rows(name="waiting", title="2,000 threads that wait for an approval"),
     Rows(name="kill", title="kill -9 of the worker in the middle of a long run"),
+    Rows(name="peers_kill", title="the same of the peers, resumed as each asks for it", limit=900),
     Rows(name="cold_start", title="cold start", quick=True),
     Rows(name="payloads", title="message lists to bytes and back"),
 )
