@@ -93,7 +93,7 @@ class Clock:
 def build_graph(clock: Clock | None = None) -> Any:
     """A node that adds a message, and takes the oldest one away when there are `keep`."""
 
-    def work(state: State) -> dict[str, Any]:
+    async def work(state: State) -> dict[str, Any]:
         if clock is not None:
             clock.tick()
         step = state["step"] + 1

@@ -2,8 +2,9 @@
 
     python bench/peers.py [NAME ...]
 
-An environment is `.perdure/peers/NAME/`: a venv with that contestant's requirements.txt. A stamp file holds what it was made
-of; it is made anew where that changed. Contestants without a requirements.txt run in the project's own environment.
+An environment is `.perdure/peers/NAME/`: a venv with that contestant's requirements.txt, which names all that is installed, down
+to the last dependency. A stamp file holds what it was made of; it is made anew where that changed. Contestants without a
+requirements.txt run in the project's own environment.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,17 +49,28 @@ def python(name: str) -> Path:
     stamp = hashlib.sha256(f"{sys.version}\n{requirements.read_text('utf-8')}".encode()).hexdigest()
     if not (found.exists() and _read(folder / STAMP) == stamp):
         shutil.rmtree(folder, ignore_errors=True)
-        _run(name, [sys.executable, "-m", "venv", str(folder)])
-        _run(name, [str(found), "-m", "pip", "install", "--quiet", "-r", str(requirements)])
+        _run(name, [sys.executable, "-m", "venv", "--without-pip", str(folder)])
+        _run(name, _pip(found, "install", "--quiet", "--no-deps", "-r", str(requirements)))
         (folder / STAMP).write_text(stamp)
     return found
 
 
 def versions(name: str) -> dict[str, str]:
     """What is installed in a contestant's environment: package names and versions, as pip tells them."""
-    command = [str(python(name)), "-m", "pip", "list", "--format", "freeze", "--disable-pip-version-check"]
-    lines = _run(name, command).split()
+    lines = _run(name, _pip(python(name), "list", "--format", "freeze")).split()
     return dict(line.split("==", 1) for line in lines if "==" in line)
+
+
+def _pip(interpreter: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(interpreter),
+        "--disable-pip-version-check",
+        *arguments,
+    ]
 
 
 def _read(path: Path) -> str:
@@ -77,15 +90,21 @@ def _run(name: str, command: list[str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the environments of the benchmark's contestants.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; without: all")
-    failed = 0
-    for name in parser.parse_args().names or names():
-        try:
-            python(name)
-            sys.stdout.write(f"{name}: ready\n")
-        except EnvironmentFailedError as error:
-            failed += 1
-            sys.stderr.write(f"{error}\n")
-    return 1 if failed else 0
+    chosen = parser.parse_args().names or names()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        errors = list(pool.map(_made, chosen))
+    return 1 if any(errors) else 0
+
+
+def _made(name: str) -> bool:
+    """Make it and say so; whether that failed."""
+    try:
+        python(name)
+    except EnvironmentFailedError as error:
+        sys.stderr.write(f"{error}\n")
+        return True
+    sys.stdout.write(f"{name}: ready\n")
+    return False
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ importing and warming up are not measured; storing and sending the result is.
 | steps    | steps, bytes               | one agent; each step adds one message of that size to its conversation |
 | agents   | agents, steps, bytes       | so many of these agents, started at once                               |
 | branches | branches, bytes            | one fan-out; each branch returns one message, and all are joined       |
+| kill     | steps, bytes, kill_at      | one agent, whose process is killed in the middle of it (killing.py)    |
 
 What an agent cannot do is an answer, too: an error, or no end within the time limit (`seconds`), is written as the
 contestant's result. Texts of agents differ, so that nothing is cached or deduplicated by content.
@@ -23,15 +24,19 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from killing import kill, live
 from text import text
+
+SECONDS = 100.0
+"""How long agents may take; less than the runner allows for a measurement, so that a contestant can tell why."""
 
 __all__ = ["CLOCK", "Agent", "Clock", "Stack", "main", "text", "write"]
 
@@ -67,6 +72,10 @@ class Stack:
         """Run the agent to its end; how many messages its result holds."""
         raise NotImplementedError
 
+    async def resume(self, agent: Agent) -> int:
+        """Go on with an agent whose process was killed, as a user has to; how many messages its result holds."""
+        raise NotImplementedError("nothing known that resumes it")
+
     async def stored(self, agents: list[Agent]) -> dict[str, int]:
         """What these agents left: `history_bytes` (Temporal), or `checkpoint_bytes` (others)."""
         raise NotImplementedError
@@ -87,12 +96,20 @@ class Stack:
 
 @dataclass
 class Clock:
-    """When nodes were called. One per process, because graphs are defined where modules are imported."""
+    """When nodes were called. One per process, because graphs are defined where modules are imported.
+
+    `notes`: a file that is told of it, too, for what must outlive the process.
+    """
 
     ticks: list[float] = field(default_factory=list)
+    notes: Path | None = None
 
     def tick(self) -> None:
-        self.ticks.append(time.perf_counter())
+        now = time.perf_counter()
+        self.ticks.append(now)
+        if self.notes is not None:
+            with self.notes.open("a") as file:
+                file.write(f"{now}\n")
 
 
 CLOCK = Clock()
@@ -137,13 +154,15 @@ async def measure(stack: Stack, agents: list[Agent], seconds: float) -> Paramete
 
 async def _all(stack: Stack, agents: list[Agent], seconds: float) -> None:
     start = time.perf_counter()
-    running = asyncio.gather(*(stack.run(agent) for agent in agents))
     try:
         async with asyncio.timeout(seconds):
-            found = await running
-    except TimeoutError:
+            found = await asyncio.gather(*(stack.run(agent) for agent in agents))
+    except Exception as error:
         called = sum(tick >= start for tick in stack.ticks())
-        calls = f"{called} of {sum(agent.messages for agent in agents)} nodes called"
+        calls = f"{called} nodes of {sum(agent.messages for agent in agents)} called"
+        if not isinstance(error, TimeoutError):
+            error.add_note(calls)
+            raise
         why = await stack.stuck(agents)
         raise TimeoutError(f"no end within {seconds:.0f} s, {calls}{': ' if why else ''}{why}") from None
     for agent, messages in zip(agents, found, strict=True):
@@ -155,20 +174,27 @@ def write(result: Parameters, out: int) -> None:
     os.write(out, (json.dumps(result) + "\n").encode())
 
 
-def main(opened: Callable[[Parameters], AbstractAsyncContextManager[Stack]]) -> None:
-    """Run what the command line asks for; end the process with 0, whatever the contestant said."""
+Opened = Callable[[Parameters], AbstractAsyncContextManager[Stack]]
+Place = Callable[[Parameters], AbstractAsyncContextManager[Parameters]]
+
+
+@asynccontextmanager
+async def _nowhere(given: Parameters) -> AsyncIterator[Parameters]:
+    yield given
+
+
+def main(opened: Opened, *, place: Place = _nowhere) -> None:
+    """Run what the command line asks for; end the process with 0, whatever the contestant said.
+
+    `place` makes what a measurement has for itself, such as a database, and takes it away again; the parameters that it yields
+    tell `opened` where that is.
+    """
     scenario, given = sys.argv[1], json.loads(sys.argv[2])
     # What libraries print must not get between: standard output is for the result alone.
     out = os.dup(1)
     os.dup2(2, 1)
-
-    async def measured() -> Parameters:
-        agents = agents_of(scenario, given)
-        async with opened(given) as stack:
-            return await measure(stack, agents, given.get("seconds", 120.0))
-
     try:
-        result = asyncio.run(measured())
+        result = asyncio.run(_result(scenario, given, opened, place))
     except Exception as error:  # noqa: BLE001 what a contestant cannot do is its result
         traceback.print_exc()
         result = {"ok": False, "error": told(error)}
@@ -178,13 +204,24 @@ def main(opened: Callable[[Parameters], AbstractAsyncContextManager[Stack]]) -> 
     os._exit(0)
 
 
+async def _result(scenario: str, given: Parameters, opened: Opened, place: Place) -> Parameters:
+    if scenario == "live":
+        CLOCK.notes = Path(given["notes"])
+        return await live(opened, given, agents_of("steps", given)[0])
+    async with place(given) as own:
+        if scenario == "kill":
+            return await kill(own)
+        async with opened(own) as stack:
+            return await measure(stack, agents_of(scenario, own), own.get("seconds", SECONDS))
+
+
 def told(error: BaseException) -> str:
-    """The error, and what it came from, in one line."""
+    """The error, what it came from, and how far its agents came, in one line."""
     chain: list[str] = []
-    while error is not None and len(chain) < 4:
-        lines = str(error).strip().splitlines() or [""]
-        one = f"{type(error).__name__}: {lines[0][:300]}"
-        if one not in chain:
-            chain.append(one)
-        error = error.__cause__  # type: ignore[assignment]
-    return " <- ".join(chain)
+    notes = getattr(error, "__notes__", [])
+    cause: BaseException | None = error
+    while cause is not None and len(chain) < 4:
+        lines = str(cause).strip().splitlines() or [""]
+        chain.append(f"{type(cause).__name__}: {lines[0][:300]}")
+        cause = cause.__cause__
+    return " <- ".join(chain) + "".join(f" ({note})" for note in notes)

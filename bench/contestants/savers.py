@@ -17,7 +17,14 @@ class SaverStack(Stack):
         self.graphs = {name: builder.compile(checkpointer=saver) for name, builder in builders.items()}
 
     async def run(self, agent: Agent) -> int:
+        return await self._invoke(agent, agents.state_of(agent))
+
+    async def resume(self, agent: Agent) -> int:
+        """No input means: from the thread's last checkpoint. Nothing calls this by itself."""
+        return await self._invoke(agent, None)
+
+    async def _invoke(self, agent: Agent, given: dict[str, Any] | None) -> int:
         config = {"configurable": {"thread_id": agent.key}, "recursion_limit": agents.limit_of(agent)}
         graph = self.graphs[agents.graph_of(agent)]
-        result = await graph.ainvoke(agents.state_of(agent), config, durability="sync")
+        result = await graph.ainvoke(given, config, durability="sync")
         return len(result["messages"])

@@ -6,7 +6,6 @@ costs when it is written by hand. Each measurement has a database of its own, wh
 """
 
 import asyncio
-import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import psycopg
+from databases import own_database
 from dbos import DBOS, SetWorkflowID
 from loop import converse, fan_out
 from protocol import Agent, Stack, main
@@ -44,6 +44,10 @@ class LoopStack(Stack):
                 handle = await DBOS.start_workflow_async(converse, agent.seed, agent.steps, agent.bytes)
         return len(await handle.get_result())
 
+    async def resume(self, agent: Agent) -> int:
+        """Only waits: DBOS goes on by itself with what its executor left."""
+        return len(await (await DBOS.retrieve_workflow_async(agent.key)).get_result())
+
     async def stored(self, agents: list[Agent]) -> dict[str, int]:
         # The keys are the runner's own, without quotes.
         ids = ", ".join(f"'{agent.key}'" for agent in agents)
@@ -62,21 +66,14 @@ class LoopStack(Stack):
 
 @asynccontextmanager
 async def opened(given: dict[str, Any]) -> AsyncIterator[LoopStack]:
-    if given["postgres"]:
-        name = "bench_" + re.sub(r"\W", "_", given["id"])
-        url = make_url(given["postgres"]).set(database=name).render_as_string(hide_password=False)
-    else:
-        url = f"sqlite:///{Path(given['folder'], 'dbos.sqlite')}"
+    url = given["postgres"] or f"sqlite:///{Path(given['folder'], 'dbos.sqlite')}"
     DBOS(config={"name": "bench", "system_database_url": url, "log_level": "WARNING"})
     try:
         DBOS.launch()
         yield LoopStack(url)
     finally:
         await asyncio.to_thread(DBOS.destroy)
-        if given["postgres"]:
-            with psycopg.connect(given["postgres"], autocommit=True) as connection:
-                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
 
 
 if __name__ == "__main__":
-    main(opened)
+    main(opened, place=own_database)

@@ -14,10 +14,7 @@ async def work(seed: int, size: int) -> str:
 
 @DBOS.workflow()
 async def converse(seed: int, steps: int, size: int) -> list[str]:
-    conversation: list[str] = []
-    for step in range(1, steps + 1):
-        conversation.append(await work(seed + step, size))
-    return conversation
+    return [await work(seed + step, size) for step in range(1, steps + 1)]
 
 
 @DBOS.workflow()

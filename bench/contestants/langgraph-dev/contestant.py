@@ -95,7 +95,8 @@ async def answers(url: str, server: psutil.Popen, log: Path) -> None:
                 if (await client.get(f"{url}/ok")).is_success:
                     return
             await asyncio.sleep(0.2)
-    raise RuntimeError(f"langgraph dev did not start: {log.read_text()[-300:]}")
+    said = (await asyncio.to_thread(log.read_text)).strip().splitlines() or ["nothing in its log"]
+    raise RuntimeError(f"langgraph dev did not start: {said[-1]}")
 
 
 def free_port() -> int:

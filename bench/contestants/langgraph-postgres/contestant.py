@@ -5,7 +5,6 @@ applications with many threads. Each measurement has a database of its own, whic
 whose process died: somebody must invoke the graph again with the thread's id.
 """
 
-import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +13,9 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from databases import own_database
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from protocol import Agent, main
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 from savers import SaverStack
@@ -45,29 +43,15 @@ class PostgresStack(SaverStack):
 
 
 @asynccontextmanager
-async def database(dsn: str, name: str) -> AsyncIterator[str]:
-    """A new database; gone afterwards."""
-    async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
-        await connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            yield make_conninfo(dsn, dbname=name)
-        finally:
-            await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
-
-
-@asynccontextmanager
 async def opened(given: dict[str, Any]) -> AsyncIterator[PostgresStack]:
     if not given["postgres"]:
         raise RuntimeError("needs a PostgreSQL server, and there is none")
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
-    async with (
-        database(given["postgres"], "bench_" + re.sub(r"\W", "_", given["id"])) as dsn,
-        AsyncConnectionPool(dsn, max_size=CONNECTIONS, kwargs=options) as pool,
-    ):
+    async with AsyncConnectionPool(given["postgres"], max_size=CONNECTIONS, kwargs=options) as pool:
         saver = AsyncPostgresSaver(pool)
         await saver.setup()
         yield PostgresStack(saver, pool)
 
 
 if __name__ == "__main__":
-    main(opened)
+    main(opened, place=own_database)

@@ -13,28 +13,26 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import agents
-from histories import history_bytes, why_stuck
 from langgraph.temporal import TemporalGraph
-from protocol import Agent, Stack, main
+from protocol import Agent, main
+from temporal_stack import TemporalStack
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 
-class TemporalGraphStack(Stack):
+class TemporalGraphStack(TemporalStack):
     def __init__(self, client: Client, graphs: dict[str, TemporalGraph]) -> None:
-        super().__init__()
-        self._client, self._graphs = client, graphs
+        super().__init__(client)
+        self._graphs = graphs
 
     async def run(self, agent: Agent) -> int:
         config = {"configurable": {"thread_id": agent.key}, "recursion_limit": agents.limit_of(agent)}
         result = await self._graphs[agents.graph_of(agent)].ainvoke(agents.state_of(agent), config)
         return len(result["messages"])
 
-    async def stored(self, agents: list[Agent]) -> dict[str, int]:
-        return {"history_bytes": await history_bytes(self._client, [agent.key for agent in agents])}
-
-    async def stuck(self, agents: list[Agent]) -> str:
-        return await why_stuck(self._client, [agent.key for agent in agents])
+    async def resume(self, agent: Agent) -> int:
+        """Only waits: Temporal gives the workflow to the new worker."""
+        return len((await self.client.get_workflow_handle(agent.key).result())["channel_values"]["messages"])
 
 
 @asynccontextmanager

@@ -15,20 +15,20 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import agents
 from agent_workflow import AgentWorkflow
-from histories import history_bytes, why_stuck
-from protocol import Agent, Stack, main
+from protocol import Agent, main
+from temporal_stack import TemporalStack
 from temporalio.client import Client
 from temporalio.langgraph import LangGraphPlugin
 from temporalio.worker import Worker
 
 
-class PluginStack(Stack):
+class PluginStack(TemporalStack):
     def __init__(self, client: Client, task_queue: str) -> None:
-        super().__init__()
-        self._client, self._task_queue = client, task_queue
+        super().__init__(client)
+        self._task_queue = task_queue
 
     async def run(self, agent: Agent) -> int:
-        result = await self._client.execute_workflow(
+        result = await self.client.execute_workflow(
             AgentWorkflow.run,
             args=[agents.graph_of(agent), agents.state_of(agent), agents.limit_of(agent)],
             id=agent.key,
@@ -36,11 +36,9 @@ class PluginStack(Stack):
         )
         return len(result["messages"])
 
-    async def stored(self, agents: list[Agent]) -> dict[str, int]:
-        return {"history_bytes": await history_bytes(self._client, [agent.key for agent in agents])}
-
-    async def stuck(self, agents: list[Agent]) -> str:
-        return await why_stuck(self._client, [agent.key for agent in agents])
+    async def resume(self, agent: Agent) -> int:
+        """Only waits: Temporal gives the workflow to the new worker."""
+        return len((await self.client.get_workflow_handle(agent.key).result())["messages"])
 
 
 @asynccontextmanager
