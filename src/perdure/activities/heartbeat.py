@@ -11,6 +11,7 @@ is in it otherwise; and checkpoints over `_MOST_BYTES` are not sent.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -38,6 +39,8 @@ HANDED_OVER = "worker_shutdown"
 _MOST_BYTES = 500_000
 _MOST_FAILURES = 200
 _SAVE_TIMEOUT = timedelta(seconds=2)
+# The SDK sends one heartbeat a second (`max_heartbeat_throttle_interval` of the plugin), and keeps the latest until then.
+_THROTTLED_SECONDS = 1.5
 # Another failure may be over what a model has said, and then it must be asked again.
 _OUTSIDE = frozenset({
     "rate_limited", "overloaded", "timeout", "conflict", "server_error", "connection", "database", "mail_deferred",
@@ -57,6 +60,7 @@ class Heartbeats:
         self.failures: list[str] = list(left.get("failures", ()))
         self._kind_of = kind_of or (lambda error: classify(error).kind)
         self._given = call.answers if call else []
+        self._beaten = float("-inf")
         self.journal = Journal(left.get("answers", ()) if left else self._given)
         self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
 
@@ -94,20 +98,25 @@ class Heartbeats:
         """Have the server know the memory as it is now."""
         details = self._details()
         if not details:
-            activity.heartbeat()
             return
-        # This first: whatever of it waits to be sent would be older.
-        activity.heartbeat(*details)
+        if time.monotonic() - self._beaten < _THROTTLED_SECONDS:
+            # One may wait in the SDK, and would be sent after this one, with less in it.
+            self._tell(details)
         handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
         try:
             await handle.heartbeat(*details, rpc_timeout=_SAVE_TIMEOUT)
         except (RPCError, AsyncActivityCancelledError):
-            pass  # the heartbeats tell again; a cancellation comes by them, too
+            self._tell(details)  # the SDK tries again, and hands a cancellation on
+
+    def _tell(self, details: list[Any]) -> None:
+        activity.heartbeat(*details)
+        self._beaten = time.monotonic()
 
     async def _beat(self, seconds: float) -> None:
+        # Not at once: what the server knows by then is as good, and each heartbeat costs a write (and, hosted, money).
         while True:
-            activity.heartbeat(*self._details())
             await asyncio.sleep(seconds)
+            self._tell(self._details())
 
     def _details(self) -> list[Any]:
         memory = list(self.memory())

@@ -91,7 +91,6 @@ class AttemptScope:
         runtime = Runtime(
             context=given.context,
             store=self._store,
-            heartbeat=activity.heartbeat,
             previous=given.previous,
             control=self.control,
             **self._writer,

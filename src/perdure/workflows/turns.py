@@ -297,7 +297,9 @@ class Turns:
                 "config": request.config,
                 "context": request.context,
             }
-            self.webhooks.tell(request.webhook, replace(ended, kwargs=kwargs), started_at=begun)
+            trace = self._driver.trace.context(request)
+            told = replace(ended, kwargs=kwargs)
+            self.webhooks.tell(request.webhook, told, started_at=begun, trace=trace)
 
     def _supersede(self, action: str) -> None:
         for queued in list(self.book.queued):
