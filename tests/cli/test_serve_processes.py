@@ -1,8 +1,12 @@
-"""`perdure serve` and `perdure worker` in processes of their own, with Redis between them; each of the three is killed."""
+"""`perdure serve` and `perdure worker` in processes of their own, with Redis between them; each of the three is killed. Streams of
+both protocols, many at once, a cron and its webhook survive it."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import os
 import socket
@@ -125,10 +129,14 @@ async def test_streams_outlive_their_server_their_worker_and_their_redis(
     project = write_project(
         tmp_path / "project", {"talk": "./agent.py:talk", "counts": "./agent.py:counts"}, AGENT
     )
+    settings = json.loads((project / "langgraph.json").read_text())
+    settings["webhooks"] = {"url": {"allowed_domains": ["127.0.0.1"]}}
+    (project / "langgraph.json").write_text(json.dumps(settings))
+    env |= {"PERDURE_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"k" * 32).decode()}
     (tmp_path / "redis").mkdir()
     with RedisServer(tmp_path / "redis", persistent=True) as redis:
         async with started(project, env, redis) as processes:
-            (worker, _), (first, url), (_, second) = await asyncio.gather(
+            (worker, _), (first, url), (other, second) = await asyncio.gather(
                 processes.start("worker"),
                 processes.start("serve", "--port", free_port()),
                 processes.start("serve", "--port", free_port()),
@@ -158,7 +166,7 @@ async def test_streams_outlive_their_server_their_worker_and_their_redis(
                     if len(parts) == 20:
                         worker.kill()
                         await worker.wait()
-                        await processes.start("worker")
+                        worker, _ = await processes.start("worker")
                 [again] = [number for number, part in enumerate(parts) if part.event == "messages/retry"]
                 assert SAID.startswith(said(parts[:again]))
                 assert said(parts[again:]) == SAID
@@ -166,6 +174,7 @@ async def test_streams_outlive_their_server_their_worker_and_their_redis(
                 assert [m["content"] for m in parts[-1].data["messages"]] == ["hi", SAID, "hi", SAID]
             await many_at_once(second)
             await by_the_protocol(second, redis)
+            await by_cron(second, processes, [other, worker])
 
 
 async def many_at_once(url: str) -> None:
@@ -199,6 +208,37 @@ async def by_the_protocol(url: str, redis: RedisServer) -> None:
                         break
     wanted = [e for e in events[len(events) // 2 + 1 :] if e["method"] in ("messages", "lifecycle")]
     assert rest == wanted
+
+
+async def by_cron(url: str, processes: Processes, killed: list[asyncio.subprocess.Process]) -> None:
+    """A cron that is due when neither its server nor a worker is there: a worker that comes runs it, and tells its webhook."""
+    posts: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
+
+    async def receive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
+        posts.put_nowait((headers, await reader.readexactly(int(headers["content-length"]))))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    receiver = await asyncio.start_server(receive, "127.0.0.1", 0)
+    hook = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
+    async with receiver, get_client(url=url) as client:
+        cron: Any = await client.crons.create("counts", schedule="@every 3s", input=HI, webhook=hook)
+        for process in killed:
+            process.kill()
+            await process.wait()
+        await asyncio.sleep(4)
+        assert posts.empty()
+        await processes.start("worker")
+        told = [await asyncio.wait_for(posts.get(), 60) for _ in range(2)]
+    for headers, body in told:
+        run = json.loads(body)
+        assert (run["status"], run["metadata"]["cron_id"]) == ("success", cron["cron_id"])
+        signed = ".".join((headers["webhook-id"], headers["webhook-timestamp"], body.decode()))
+        digest = hmac.new(b"k" * 32, signed.encode(), hashlib.sha256).digest()
+        assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+    assert len({headers["webhook-id"] for headers, _ in told}) == 2
 
 
 async def _restarting(events: AsyncIterator[Any], redis: RedisServer) -> AsyncIterator[Any]:
