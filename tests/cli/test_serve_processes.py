@@ -122,7 +122,7 @@ def in_order(parts: list[Any]) -> bool:
     return all(event_key(a.id) < event_key(b.id) for a, b in pairwise(part for part in parts if part.id))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_streams_outlive_their_server_their_worker_and_their_redis(
     tmp_path: Path, env: dict[str, str], write_project: Callable[..., Path]
 ) -> None:
