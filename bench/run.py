@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -103,8 +104,8 @@ async def _scenario(
             search_attributes=names.SEARCH_ATTRIBUTES,
         )
         async with server:
-            found = await asyncio.to_thread(
-                in_turns,
+            # Blocks the loop, which has nothing else to do; so a signal ends all of it at once, cleanly.
+            found = in_turns(
                 scenario,
                 names_here,
                 parameters=parameters,
@@ -167,6 +168,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.write_baseline and (not options.quick or options.only):
         parser.error("--write-baseline is of a whole --quick run")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     results = asyncio.run(run(options))
     whole = not (options.quick or options.only or options.contestants)
     if options.out or whole:

@@ -35,7 +35,9 @@ _FOREIGN = (
     "VIRTUAL_ENV",
 )
 _ERROR_CHARACTERS = 300
-_TELLING = 30
+# Seconds for imports, for connecting, and to tell why agents came to no end.
+_AROUND = 45
+_TIMES_FLOOR, _LEAST_SECONDS = 12, 60
 
 Tell = Callable[[str], None]
 
@@ -94,20 +96,19 @@ def _failure(error: str) -> dict[str, Any]:
 
 
 def measure(
-    scenario: Scenario, name: str, parameters: Mapping[str, int], services: dict[str, str | None]
+    scenario: str,
+    name: str,
+    parameters: Mapping[str, int],
+    *,
+    services: dict[str, str | None],
+    seconds: float,
 ) -> dict[str, Any]:
-    """One measurement of one contestant."""
+    """One measurement of one contestant, whose agents have so many seconds."""
     if name in POSTGRES and services["postgres"] is None and name != "dbos":
         return _failure("no PostgreSQL: its initdb is not on the PATH")
     with _scratch() as folder:
-        # A contestant that can tell why it came to no end needs the time to say it.
-        own = {"seconds": scenario.limit - _TELLING}
-        given = (
-            dict(parameters)
-            | services
-            | own
-            | {"folder": str(folder), "id": f"{name}-{secrets.token_hex(4)}"}
-        )
+        own = {"seconds": seconds, "folder": str(folder), "id": f"{name}-{secrets.token_hex(4)}"}
+        given = dict(parameters) | services | own
         program = BENCH / "contestants" / name / "contestant.py"
         if not program.exists():
             return _failure("there is no such contestant")
@@ -115,9 +116,8 @@ def measure(
             python = interpreter(name)
         except RuntimeError as error:
             return _failure(str(error))
-        return run(
-            [python, str(program), scenario.name, json.dumps(given)], folder=folder, limit=scenario.limit
-        )
+        command = [python, str(program), scenario, json.dumps(given)]
+        return run(command, folder=folder, limit=int(seconds) + _AROUND)
 
 
 def measure_rows(scenario: Rows, options: dict[str, Any]) -> dict[str, Any]:
@@ -159,11 +159,20 @@ def in_turns(
         for name in [*names[turn:], *names[:turn]]:
             failed = any(not result["ok"] for result in results[name] if result)
             out = number >= scenario.peer_rounds and name not in (FLOOR, OURS)
-            result = {} if failed or out else measure(scenario, name, parameters, services)
+            result = {}
+            if not (failed or out):
+                seconds = _seconds(scenario, results.get(FLOOR, []))
+                result = measure(scenario.name, name, parameters, services=services, seconds=seconds)
             results[name].append(result)
             if result:
                 tell(f"{scenario.name} {number + 1}/{rounds} {name}: {_told(result)}")
     return results
+
+
+def _seconds(scenario: Scenario, floor: Sequence[dict[str, Any]]) -> float:
+    """Enough on a slow machine, and not for ever."""
+    took = next((told["wall_seconds"] for told in floor if told and told["ok"]), None)
+    return scenario.limit if took is None else max(_LEAST_SECONDS, _TIMES_FLOOR * took)
 
 
 def _told(result: dict[str, Any]) -> str:

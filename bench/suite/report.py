@@ -117,7 +117,7 @@ def _with_unit(value: float | None, unit: str) -> str:
 
 def number(value: float) -> str:
     """Three digits that mean something, whole numbers from 100 on."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def _cell(text: str) -> str:

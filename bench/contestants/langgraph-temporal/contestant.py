@@ -1,7 +1,10 @@
 """langgraph-temporal: a workflow of its own drives the graph with LangGraph's planning functions, each node is an activity.
 
 langgraph-temporal 0.2.0, as its README shows it: `TemporalGraph(graph, client)`, its worker without Temporal's sandbox
-(which it asks for), `ainvoke`.
+(which it asks for), `ainvoke`. Each node's input in the history holds the whole state. Tried, and not possible: a router that is
+a coroutine (the node's activity fails with `TypeError: No synchronous function provided`, and is repeated without end), so that
+routers are plain functions here; more than some 210 steps of 2 KB (it continues as new after 500, and the history limit comes
+first).
 """
 
 import sys

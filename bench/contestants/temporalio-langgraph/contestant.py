@@ -1,7 +1,9 @@
 """Temporal's own LangGraph plugin: the graph's loop runs in a workflow, each node as an activity.
 
 temporalio-langgraph 0.1.0, as its README shows it: `LangGraphPlugin(graphs=...)`, nodes with `execute_in="activity"` (every
-node needs the label), a workflow that compiles the graph with `graph(name).compile()` and awaits `ainvoke`.
+node needs the label), a workflow that compiles the graph with `graph(name).compile()` and awaits `ainvoke`. Each node's input in
+the history holds the whole state. Tried, and not possible: a router that is a plain function (the workflow task fails with
+`NotImplementedError`, from `run_in_executor`, and is repeated without end), so that routers are coroutines here.
 """
 
 import sys

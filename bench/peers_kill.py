@@ -1,0 +1,58 @@
+"""Measures the peers' recovery: an agent's process is killed with SIGKILL, and another one started at once.
+
+    python bench/peers_kill.py [--quick]
+
+The counterpart of kill.py for what does not run on Temporal: one agent of 1,000 steps of 256 bytes, killed at step 500 and twice
+more. What counts is the time from when the new process is ready until its next node call (contestants/killing.py). What a user
+has to do for that is part of the answer:
+
+| contestant         | after a kill                                                                                |
+|--------------------|---------------------------------------------------------------------------------------------|
+| langgraph-sqlite   | somebody must know that the thread was unfinished, and call `ainvoke(None, config)` again     |
+| langgraph-postgres | the same                                                                                    |
+| dbos               | nothing: `DBOS.launch()` in a process of the same executor id and code goes on with it        |
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import Any
+
+from suite.contestant import measure as measured
+from suite.postgres import postgres
+from suite.scenarios import Scenario
+
+CONTESTANTS = ("langgraph-sqlite", "langgraph-postgres", "dbos")
+FULL = {"steps": 1000, "kill_at": 500, "bytes": 256}
+QUICK = {"steps": 400, "kill_at": 100, "bytes": 256}
+
+
+async def measure(options: dict[str, Any]) -> dict[str, Any]:
+    """A row `next step, CONTESTANT` each, in seconds; `more` has the errors of those that did not go on."""
+    scenario = Scenario(name="kill", title="", parameters=FULL, quick=QUICK, limit=280)
+    parameters = QUICK if options.get("quick") else FULL
+    rows: list[dict[str, Any]] = []
+    errors: dict[str, str] = {}
+    with postgres() as database:
+        dsn = database[0] if database else None
+        for name in CONTESTANTS:
+            services = {"temporal": None, "postgres": dsn}
+            found = await asyncio.to_thread(measured, scenario, name, parameters, services)
+            if found["ok"]:
+                row = {"name": f"next step, {name}", "value": found["wall_seconds"], "unit": "s"}
+                rows.append(row | found["more"])
+            else:
+                errors[name] = found["error"]
+    return {"rows": rows, "more": {"errors": errors}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Kill the peers in the middle of an agent.")
+    parser.add_argument("--quick", action="store_true", help="400 steps, killed from step 100 on")
+    options = parser.parse_args()
+    sys.stdout.write(json.dumps(asyncio.run(measure({"quick": options.quick})), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
