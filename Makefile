@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential check-langgraph compare-server fuzz-server compat lock clean
+.PHONY: help install demo demo-purchase demo-faults test chaos check format lint types imports differential bench bench-quick check-langgraph compare-server fuzz-server compat lock clean
 
 help:
 	@echo "make demo     watch an agent be killed mid-run and finish anyway (≤ 60 s, no API key)"
@@ -15,6 +15,8 @@ help:
 	@echo "make chaos    crash the examples at every event (some 10 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
 	@echo "make install  make .venv with everything that development and tests need"
+	@echo "make bench    measure Perdure, bare Temporal and the peers in turns (≤ 15 minutes, an idle machine)"
+	@echo "make bench-quick  compare what a step costs with bench/baseline.json (≤ 2 minutes)"
 	@echo "make differential     compare 1,000 random graphs with LangGraph itself, in every mode (about half an hour)"
 	@echo "make check-langgraph  run the tests with the lowest, a middle and the newest supported langgraph"
 	@echo "make compare-server   compare the HTTP server with LangGraph's own (makes an environment for it)"
@@ -62,6 +64,12 @@ imports: install
 
 differential: install
 	PERDURE_DIFF_EXAMPLES=$${PERDURE_DIFF_EXAMPLES:-1000} PERDURE_DIFF_EVERY_MODE=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/differential
+
+bench: install
+	$(BIN)/python bench/run.py $(ARGS)
+
+bench-quick: install
+	$(BIN)/python bench/run.py --quick $(ARGS)
 
 check-langgraph: install
 	$(BIN)/python scripts/check_langgraph.py $(ARGS)

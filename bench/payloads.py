@@ -1,86 +1,164 @@
-"""Measures payload encoding and decoding against LangGraph's own serializer, on one conversation.
+"""Measures payload encoding and decoding against LangGraph's own serializer: message lists of 1 KB to 20 MB.
 
-    python bench/payloads.py [messages]
+    python bench/payloads.py [--quick] [--json results.json]
 
-Prints milliseconds for the best of several rounds, and the ratio (above 1: Perdure is faster).
+Three kinds of lists: `conversation` (some 500 bytes a message, with tool calls, usage and metadata; larger messages at 20 MB,
+as no payload may have more parts), `documents` (20 KB a message, lines of prose of which every third has letters beyond ASCII)
+and `json` (tool results that are JSON themselves, so that every quote in them is escaped once more). Each round measures both
+serializers in turn, in this thread's processor time, on values that are new to the serializer (a string keeps its UTF-8 once it
+was asked for it). Ratios are those of medians; above 1: Perdure is faster.
 """
 
+from __future__ import annotations
+
+import argparse
+import gc
+import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from perdure.payloads import TypeRegistry, dumps, loads
+sys.path[:0] = [str(Path(__file__).parent)]
 
-_TEXT = "The charge of 42.10 EUR on card 4711 was made twice; one of them goes back. " * 5
-_ROUNDS = 30
+from text import text  # noqa: E402
 
+from perdure.payloads import TypeRegistry, dumps, loads  # noqa: E402
 
-def conversation(length: int) -> list[BaseMessage]:
-    """A mixed conversation of about 500 bytes a message, with tool calls, usage and metadata."""
-    messages: list[BaseMessage] = []
-    for i in range(length):
-        match i % 4:
-            case 0:
-                messages.append(HumanMessage(_TEXT, id=f"human-{i}"))
-            case 1:
-                call = {
-                    "name": "find_charge",
-                    "args": {"card": "4711", "days": [i, i + 1]},
-                    "id": f"call-{i}",
-                }
-                messages.append(
-                    AIMessage(
-                        _TEXT[:200],
-                        id=f"ai-{i}",
-                        tool_calls=[call],
-                        usage_metadata={"input_tokens": 900, "output_tokens": 60, "total_tokens": 960},
-                        response_metadata={"model_name": "model-1", "finish_reason": "tool_calls"},
-                    )
-                )
-            case 2:
-                messages.append(
-                    ToolMessage(_TEXT, tool_call_id=f"call-{i - 1}", name="find_charge", id=f"tool-{i}")
-                )
-            case _:
-                messages.append(
-                    AIMessage(
-                        _TEXT,
-                        id=f"ai-{i}",
-                        response_metadata={"model_name": "model-1", "finish_reason": "stop"},
-                    )
-                )
-    return messages
+KB, MB = 1000, 1_000_000
+SIZES = {"1 KB": KB, "10 KB": 10 * KB, "100 KB": 100 * KB, "1 MB": MB, "20 MB": 20 * MB}
+QUICK = ("1 KB", "100 KB", "1 MB")
+SECONDS = 1.0
+"""How long one kind and size is measured, about; at least three rounds."""
 
 
-def best_ms(function: Callable[[], Any]) -> float:
-    """Milliseconds of the fastest of several calls."""
-    best = float("inf")
-    for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best * 1000
+def conversation(length: int, size: int = 400) -> list[BaseMessage]:
+    """A mixed conversation of messages with texts of `size` bytes, with tool calls, usage and metadata."""
+    return [_turn(number, size) for number in range(length)]
 
 
-def main(length: int) -> None:
-    """Measure both, and check that ours restores the conversation exactly."""
-    messages = conversation(length)
+def _turn(i: int, size: int) -> BaseMessage:
+    words = text(i, size)
+    match i % 4:
+        case 0:
+            return HumanMessage(words, id=f"human-{i}")
+        case 1:
+            call = {"name": "find_charge", "args": {"card": "4711", "days": [i, i + 1]}, "id": f"call-{i}"}
+            return AIMessage(
+                words[: size // 2],
+                id=f"ai-{i}",
+                tool_calls=[call],
+                usage_metadata={"input_tokens": 900, "output_tokens": 60, "total_tokens": 960},
+                response_metadata={"model_name": "model-1", "finish_reason": "tool_calls"},
+            )
+        case 2:
+            return ToolMessage(words, tool_call_id=f"call-{i - 1}", name="find_charge", id=f"tool-{i}")
+        case _:
+            told = {"model_name": "model-1", "finish_reason": "stop"}
+            return AIMessage(words, id=f"ai-{i}", response_metadata=told)
+
+
+def documents(size: int) -> list[BaseMessage]:
+    """Tool results of at most 20 KB of prose in lines."""
+
+    def lines(seed: int, length: int) -> str:
+        words = text(seed, length)
+        if seed % 3 == 0:
+            words = words.replace("e", "é")
+        return "\n".join(words[at : at + 80] for at in range(0, len(words), 80))
+
+    each = min(size, 20 * KB)
+    return [
+        ToolMessage(lines(i, each), tool_call_id=f"call-{i}", id=f"tool-{i}") for i in range(size // each)
+    ]
+
+
+def results(size: int) -> list[BaseMessage]:
+    """Tool results of at most 20 KB of JSON."""
+    each = min(size, 20 * KB)
+
+    def rows(seed: int) -> str:
+        return json.dumps(
+            [{"name": text(seed + n, 40), "price": n, "stock": True} for n in range(each // 85)]
+        )
+
+    return [ToolMessage(rows(i), tool_call_id=f"call-{i}", id=f"tool-{i}") for i in range(size // each)]
+
+
+KINDS: dict[str, Callable[[int], list[BaseMessage]]] = {
+    "conversation": lambda size: (
+        conversation(max(1, size // 480)) if size <= MB else conversation(size // 2500, 2400)
+    ),
+    "documents": documents,
+    "json": results,
+}
+
+
+def compare(messages: list[BaseMessage]) -> dict[str, dict[str, float]]:
+    """Seconds of processor time for writing and reading, the median of rounds, by direction and serializer."""
     registry, theirs = TypeRegistry(), JsonPlusSerializer()
     data, packed = dumps(messages, registry), theirs.dumps_typed(messages)
-    assert loads(data, registry) == messages
-    rows = {
-        "encode": (best_ms(lambda: dumps(messages, registry)), best_ms(lambda: theirs.dumps_typed(messages))),
-        "decode": (best_ms(lambda: loads(data, registry)), best_ms(lambda: theirs.loads_typed(packed))),
+    assert loads(data, registry) == messages, "not what was written"
+    taken: dict[tuple[str, str], list[float]] = {}
+
+    def timed(direction: str, name: str, function: Callable[[], Any]) -> Any:
+        gc.collect()
+        start = time.thread_time()
+        value = function()
+        taken.setdefault((direction, name), []).append(time.thread_time() - start)
+        return value
+
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end or len(taken["read", "perdure"]) < 3:
+        ours = timed("read", "perdure", lambda: loads(data, registry))
+        other = timed("read", "langgraph", lambda: theirs.loads_typed(packed))
+        timed("write", "perdure", lambda value=other: dumps(value, registry))
+        timed("write", "langgraph", lambda value=ours: theirs.dumps_typed(value))
+    told = {
+        direction: {name: median(taken[direction, name]) for name in ("perdure", "langgraph")}
+        for direction in ("write", "read")
     }
-    rows["both"] = (sum(ours for ours, _ in rows.values()), sum(other for _, other in rows.values()))
-    sys.stdout.write(f"{length} messages: {len(data)} bytes, LangGraph {len(packed[1])} bytes\n")
-    for name, (ours, other) in rows.items():
-        sys.stdout.write(f"{name:>7}: {ours:7.2f} ms, LangGraph {other:7.2f} ms, ratio {other / ours:.1f}\n")
+    told["both"] = {name: told["write"][name] + told["read"][name] for name in ("perdure", "langgraph")}
+    return told | {"bytes": {"perdure": len(data), "langgraph": len(packed[1])}}
+
+
+def measure(options: dict[str, Any]) -> dict[str, Any]:
+    """Rows `KIND SIZE DIRECTION`; those of both directions together have the limit."""
+    sizes = QUICK if options.get("quick") else tuple(SIZES)
+    rows: list[dict[str, Any]] = []
+    more: dict[str, Any] = {}
+    for kind, make in KINDS.items():
+        for size in sizes:
+            told = more[f"{kind} {size}"] = compare(make(SIZES[size]))
+            for direction in ("write", "read", "both"):
+                ratio = told[direction]["langgraph"] / told[direction]["perdure"]
+                speed = told["bytes"]["perdure"] / MB / told[direction]["perdure"]
+                row = {"name": f"{kind} {size} {direction}", "value": speed, "unit": "MB/s", "ratio": ratio}
+                if direction == "both":
+                    row |= {"target": "as fast as JsonPlus", "limit": 1.0, "met": ratio >= 1.0}
+                rows.append(row)
+    return {"rows": rows, "more": more}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="up to 1 MB")
+    parser.add_argument("--json", type=Path, help="write the results there, too")
+    options = parser.parse_args()
+    results = measure({"quick": options.quick})
+    for row in results["rows"]:
+        verdict = {None: "", True: "met", False: "MISSED"}[row.get("met")]
+        sys.stdout.write(f"{row['name']:28} {row['value']:8.0f} MB/s  ratio {row['ratio']:5.2f}  {verdict}\n")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main()

@@ -1,9 +1,11 @@
 """Measures the HTTP server: its delay, its runs beside `langgraph dev`, its lists, its load.
 
-    python bench/server.py [first-token] [wait] [list] [load] [idle] [--threads 10000] [--json results.json]
+    python bench/server.py [first-token] [wait] [list] [load] [idle] [--threads 10000] [--broker redis] [--json results.json]
 
 The server, its worker and a dev server with a database on disk run in one child process, as `perdure dev` runs them;
-`langgraph dev` in another, where `make compare-server` has made its environment. Peers are asked in turn, in one run.
+`langgraph dev` in another, where `make compare-server` has made its environment. Peers are asked in turn, in one run. With
+`--broker redis` the server and the worker are two processes, as `perdure serve` and `perdure worker` are, and a `redis-server` of
+this machine is between them.
 
 | row         | what is measured                                                                             | limit |
 |-------------|----------------------------------------------------------------------------------------------|-------|
@@ -38,10 +40,11 @@ import httpx
 import psutil
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "peer")]
+sys.path[:0] = [str(HERE), *(str(HERE.parent / "tests" / part) for part in ("peer", "streams"))]
 
 import served_graphs as graphs  # noqa: E402
 from record import peer  # noqa: E402
+from redis_server import RedisServer  # noqa: E402
 
 PARTS = ("first-token", "wait", "list", "load", "idle")
 WORD = {"role": "user", "content": "hi"}
@@ -57,10 +60,11 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=30)
     parser.add_argument("--peer", type=Path, default=Path(".perdure/peer"))
+    parser.add_argument("--broker", choices=("memory", "redis"), default="memory")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     told: dict[str, Any] = {"busy": round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)}
-    with _served() as (url, process):
+    with _broker(given.broker) as broker, _served(broker) as (url, process):
         for part in given.parts:
             told |= asyncio.run(_MEASURES[part](url, process, given))
             sys.stdout.write(json.dumps(told) + "\n")
@@ -256,9 +260,19 @@ async def _events(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> A
 
 
 @contextmanager
-def _served() -> Iterator[tuple[str, psutil.Process]]:
+def _broker(kind: str) -> Iterator[list[str]]:
+    """The address of a Redis, or none."""
+    if kind == "memory":
+        yield []
+        return
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as redis:
+        yield [redis.url]
+
+
+@contextmanager
+def _served(broker: list[str]) -> Iterator[tuple[str, psutil.Process]]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / "served.py"), folder]
+        command = [sys.executable, str(HERE / "served.py"), folder, *broker]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
         assert child.stdout is not None
         assert child.stdin is not None

@@ -11,6 +11,7 @@ run in the same process is untouched.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import time
 import uuid
@@ -60,6 +61,7 @@ from langgraph.checkpoint.serde.types import (
 )
 from langgraph.errors import ParentCommand
 from langgraph.func import _TaskFunction as TaskFunction  # pyright: ignore[reportPrivateUsage]
+from langgraph.graph._branch import BranchSpec
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import LazyAtomicCounter
 from langgraph.pregel._call import get_runnable_for_task
@@ -129,10 +131,23 @@ __all__ = [
     "recast_checkpoint_ns",
     "run_in_time",
     "set_config_context",
+    "untraced",
 ]
 
 ACTIVITY_MARK = "__temporal_activity_definition"
 """Where `@activity.defn` leaves its definition on a function."""
+
+
+def untraced(writer: Any) -> Any:
+    """A conditional edge whose router is called as it is, without LangChain's callbacks around it; any other writer unchanged."""
+    branch = getattr(getattr(writer, "afunc", None), "__self__", None)
+    if not isinstance(branch, BranchSpec) or type(branch.path) is not RunnableCallable:
+        return writer
+    path, edge = copy.copy(branch.path), copy.copy(writer)
+    path.trace = False
+    quiet = branch._replace(path=path)
+    edge.func, edge.afunc = quiet._route, quiet._aroute  # pyright: ignore[reportPrivateUsage]
+    return edge
 
 
 def configurable(config: RunnableConfig) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def test_setup_registers_search_attributes_and_the_doctor_is_content(cli: Cli) -
         True,
         True,
     )
-    assert "registered PerdureGraph" in cli("setup").err
+    assert "registered PerdureAsked, PerdureGraph" in cli("setup").err
     assert "registered already" in cli("setup").err
     after = cli("doctor", "--json")
     assert after.code == 0, after.out

@@ -57,4 +57,9 @@ def test_json_lines_say_where_and_are_not_repeated_at_a_replay(env: dict[str, st
     failed = next(line for line in lines if line["message"] == "attempt failed")
     assert about.items() <= failed.items()
     assert (failed["error"]["type"], failed["error"]["message"]) == ("ConnectionError", "away")
+    routed = [line["step"] for line in lines if line["message"].startswith("more?")]
+    assert routed == [1, 2, 3]
+    [run] = {line["run"] for line in lines if line["message"].startswith("more?")}
+    assert run
+    assert {line["graph"] for line in lines} == {"g"}
     assert [line.get("attempt") for line in lines if line["message"] == "adding"] == [1, 2, 1, 1]

@@ -107,6 +107,7 @@ UNSEEN = {
     "perdure_cost_microdollars_total",
     "perdure_model_calls_total",
     "perdure_oldest_question_seconds",
+    "perdure_questions",
     "perdure_threads",
     "perdure_tokens_total",
     "perdure_tool_calls_total",

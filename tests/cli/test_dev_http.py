@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -78,6 +79,12 @@ def lines_of(folder: Path, env: dict[str, str], *arguments: str) -> Iterator[Cal
         reader.join()
 
 
+def measured(url: str) -> str:
+    """On loopback there are metrics without being asked for."""
+    with urlopen(f"{url}/metrics") as answer:
+        return str(answer.read().decode())
+
+
 @pytest.fixture
 def project(tmp_path: Path, write_project: Callable[..., Path]) -> Path:
     return write_project(tmp_path, {"talk": "./agent.py:talk", "asking": "./agent.py:asking"}, AGENT)
@@ -108,6 +115,7 @@ async def test_a_stream_goes_on_after_its_server_and_its_worker_were_killed(
             [run] = await client.runs.list(thread)
             assert run["status"] == "success"
             assert (await client.threads.get_state(thread))["values"] == told[-1].data
+        assert 'route="/threads/{thread_id}/state"' in measured(url)
 
 
 def test_serve_alone_beside_a_worker(project: Path, env: dict[str, str]) -> None:
@@ -124,6 +132,9 @@ def test_serve_alone_beside_a_worker(project: Path, env: dict[str, str]) -> None
                 told = list(client.runs.stream(thread, "asking", command={"resume": "yes"}))
                 assert [part.event for part in told] == ["metadata", "values"]
                 assert told[-1].data["messages"][-1]["content"] == "yes"
+            about = 'method="POST",route="/threads/{thread_id}/runs/wait",service_name="temporal-core-sdk",status="200"'
+            assert f"perdure_http_latency_seconds_count{{{about}}} 1" in measured(url)
+            assert "perdure_process_memory_bytes" in measured(url)
             command = [sys.executable, "-m", "perdure.cli", "serve", "--address", address, "--port", port]
             taken = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
             assert taken.returncode == 2

@@ -47,7 +47,7 @@ def folder() -> Path:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "script", ["assistants", "threads", "runs", "streams", "store", "crons", "use_stream"]
+    "script", ["assistants", "threads", "runs", "streams", "store", "crons", "use_stream", "protocol"]
 )
 async def test_the_js_client(script: str, folder: Path, stack: Any) -> None:
     process = await asyncio.create_subprocess_exec(

@@ -142,6 +142,12 @@ async def test_a_thread_is_its_owners(ann: LangGraphClient, bob: LangGraphClient
     ]
     for call in calls:
         assert await refused(call) == 404, call
+    for method in ("state.get", "state.listCheckpoints", "agent.getTree", "state.fork"):
+        body = {"id": 1, "method": method, "params": {"checkpoint_id": "1"}}
+        headers = {"Authorization": "Bearer bob"}
+        async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+            told = (await http.post(f"/threads/{thread_id}/commands", json=body)).json()
+        assert told["message"] == f"Thread with ID {thread_id} not found"
     assert await refused(bob.threads.create(thread_id=thread_id, if_exists="do_nothing")) == 409
     again = await ann.threads.create(thread_id=thread_id, if_exists="do_nothing")
     assert again["thread_id"] == thread_id

@@ -127,7 +127,9 @@ async def test_a_question_is_answered_by_its_id(client: LangGraphClient, stack: 
                 ("run.start", {}, "invalid_argument"),
                 ("run.start", {"assistant_id": "unknown"}, "invalid_argument"),
                 ("run.start", {"assistant_id": "asking", "config": 5}, "invalid_argument"),
-                ("state.get", {}, "unknown_command"),
+                ("run.cancel", {}, "unknown_command"),
+                ("subscription.subscribe", {"channels": ["values"]}, "not_supported"),
+                ("state.fork", {}, "invalid_argument"),
             ]
             for number, (method, params, error) in enumerate(cases):
                 body = {"id": number, "method": method, "params": params}
@@ -144,6 +146,20 @@ async def test_a_question_is_answered_by_its_id(client: LangGraphClient, stack: 
             ]
             for filters in wrong:
                 assert (await http.post("/stream/events", json=filters)).status_code == 422
+
+
+async def test_the_tree_of_a_run_names_the_graphs_in_it(client: LangGraphClient, stack: Any) -> None:
+    thread = await new_thread(client)
+    await client.runs.wait(thread, "asking_inside", input={"log": []})
+    async with httpx.AsyncClient(base_url=f"{stack.url}/threads/{thread}") as http:
+        body = {"id": 1, "method": "agent.getTree", "params": {}}
+        tree = (await http.post("/commands", json=body)).json()["result"]["tree"]
+        [child] = tree.pop("children")
+        assert tree == {"namespace": [], "status": "interrupted", "graph_name": "asking_inside"}
+        assert (child["graph_name"], child["status"]) == ("inner", "interrupted")
+        state = {"id": 2, "method": "state.get", "params": {"namespace": child["namespace"]}}
+        told = (await http.post("/commands", json=state)).json()["result"]
+        assert (told["values"], told["checkpoint"]["ns"]) == ({"log": []}, child["namespace"][0])
 
 
 async def test_a_failure_and_a_retry_are_told(client: LangGraphClient) -> None:

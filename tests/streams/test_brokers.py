@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis_server import RedisServer
+from coredis.exceptions import RedisError
+from redis_server import RedisServer, self_signed
 
 from perdure.streams import Broker, MemoryBroker
 from perdure.streams.broker import LATEST, LOST
@@ -211,6 +212,38 @@ async def test_nothing_that_is_published_blocks_or_fails_while_redis_is_away(tmp
             kept += 1
         assert kept < 30
         assert [event.data for event in events[:-1]] == [b"%d" % number for number in range(kept)]
+        await broker.close()
+
+
+async def test_redis_with_tls_a_user_and_a_password(tmp_path: Path) -> None:
+    tls = self_signed(tmp_path)
+    user = ["--user", "perdure", "on", ">p@ss/w%rd", "~*", "&*", "+@all", "--user", "default", "off"]
+    with RedisServer(tmp_path, tls=tls, more=user) as redis:
+        host = redis.url.removeprefix("rediss://")
+        known = f"ssl_ca_certs={tls[0]}"
+        elsewhere = host.replace("127.0.0.1", "localhost")  # not in the certificate
+        addresses = {
+            f"rediss://perdure:p%40ss%2Fw%25rd@{host}?{known}": True,
+            f"rediss://perdure:p%40ss%2Fw%25rd@{host}?ssl_cert_reqs=none": True,
+            f"rediss://perdure:p%40ss%2Fw%25rd@{elsewhere}?{known}": False,
+            f"rediss://perdure:p%40ss%2Fw%25rd@{host}": False,
+            f"rediss://perdure:wrong@{host}?{known}": False,
+            f"rediss://{host}?{known}": False,
+        }
+        reached = await asyncio.gather(*map(_reaches, addresses))
+        assert dict(zip(addresses, reached, strict=True)) == addresses
+
+
+async def _reaches(address: str) -> bool:
+    """Whether what is published there can be heard."""
+    broker = RedisBroker(address)
+    try:
+        broker.publish("t", address, "begin", b"{}")
+        await broker.flush()
+        return await asyncio.wait_for(broker.knows("t", address), 10)
+    except (OSError, RedisError, TimeoutError):
+        return False
+    finally:
         await broker.close()
 
 

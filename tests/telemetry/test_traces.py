@@ -166,16 +166,19 @@ async def test_a_run_is_one_trace_through_retries_questions_and_continue_as_new(
         "      attempt tools perdure.attempt=1",
         "        execute_tool ask",
         "  invoke_agent agent perdure.outcome=completed linked",
-        "    wait",
+        "    wait linked",
         "    node tools perdure.step=4",
         "      attempt tools perdure.attempt=1",
         "        execute_tool ask",
         "    node model perdure.step=5",
         "      attempt model perdure.attempt=1",
         "        chat ScriptedChatModel",
+        "resume",
     ]
     assert len({span.id for span in collector.spans}) == len(collector.spans)
-    [trace] = {span.trace for span in collector.spans}
+    [answer] = [span for span in collector.spans if span.name == "resume"]
+    assert [span.links for span in collector.spans if span.name == "wait"] == [[answer.id]]
+    [trace] = {span.trace for span in collector.spans if span is not answer}
     runs = [span for span in collector.spans if span.name == "invoke_agent agent"]
     assert [span.links for span in sorted(runs, key=lambda span: span.start)] == [
         [],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
+
+from perdure.cli.arguments import finish
 
 __all__ = ["register"]
 
@@ -54,7 +55,7 @@ def dev(
         http=None if no_http else (host, port),
         max_activities=n_jobs_per_worker,
     )
-    raise typer.Exit(asyncio.run(dev(context.obj, options)))
+    finish(dev(context.obj, options))
 
 
 def serve(
@@ -70,6 +71,4 @@ def serve(
     """Serve LangGraph's server API, for workers that run elsewhere, until stopped."""
     from perdure.cli.serve import serve
 
-    raise typer.Exit(
-        asyncio.run(serve(context.obj, host=host, port=port, wait_seconds=wait, metrics=metrics))
-    )
+    finish(serve(context.obj, host=host, port=port, wait_seconds=wait, metrics=metrics))

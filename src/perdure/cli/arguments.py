@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
@@ -23,4 +22,6 @@ NoInput = Annotated[
 
 
 def finish(work: Coroutine[Any, Any, int]) -> None:
+    import asyncio  # a fifth of what `perdure --help` loads
+
     raise typer.Exit(asyncio.run(work))

@@ -14,6 +14,7 @@ from perdure.errors import ConfigError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from temporalio.client import Client
+    from temporalio.common import MetricMeter
 
     from perdure.graph.project import Project
     from perdure.streams.broker import Broker
@@ -54,12 +55,14 @@ async def http_server(
     broker: Broker | None,
     project: Project,
     metrics: str | None = None,
+    meter: MetricMeter | None = None,
 ) -> AsyncGenerator[str]:
     """Serve for as long as the block runs; the URL.
 
     Args:
         project: what it says of its server, `http`, `auth`, `webhooks`, `checkpointer.ttl` and the limits of runs.
         metrics: the URL of this process's metrics; none: they are not served.
+        meter: what requests are measured with.
 
     Raises:
         ConfigError: when the extra is not installed, the port is taken, or a setting is none. GraphLoadError: when what it
@@ -76,7 +79,7 @@ async def http_server(
         def capture_signals(self) -> Generator[None]:
             yield  # they are the process's business
 
-    app = await _application(client, plugin, task_queue, broker, project, metrics)
+    app = await _application(client, plugin, task_queue, broker, project, metrics, meter)
     try:
         listening = _listening(host, port)
     except OSError as error:
@@ -101,6 +104,7 @@ async def _application(
     broker: Broker | None,
     project: Project,
     metrics: str | None,
+    meter: MetricMeter | None,
 ) -> Starlette:
     from perdure.client import PerdureClient
     from perdure.server.app import create_app
@@ -119,7 +123,7 @@ async def _application(
     )
     settings = http_settings(project.http)
     authenticator, custom = await load_access(project, settings)
-    return create_app(backend, settings=settings, authenticator=authenticator, custom=custom)
+    return create_app(backend, settings=settings, authenticator=authenticator, custom=custom, meter=meter)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from perdure.cli.connection import find_project
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
-from perdure.cli.metrics import census, export_metrics, metrics_url
+from perdure.cli.metrics import export_metrics, measured
 from perdure.cli.settings import OK, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker import connect_waiting, store_of
@@ -29,7 +29,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
     """Serve until SIGINT or SIGTERM."""
     log_to_stderr(debug=settings.debug)
     project = find_project(settings) or load_project(settings.config)
-    exporting = export_metrics(metrics)
+    exported = export_metrics(metrics, api=host)
     broker = configured_broker()
     plugin = PerdurePlugin(await project.aload(), store=await store_of(project), broker=broker)
     client = await connect_waiting(settings, project, plugin, timedelta(seconds=wait_seconds))
@@ -38,7 +38,7 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         telemetry(),
-        census(client, exporting=exporting),
+        measured(client, exported) as meter,
         http_server(
             client,
             plugin,
@@ -47,7 +47,8 @@ async def serve(settings: Settings, *, host: str, port: int, wait_seconds: float
             port=port,
             broker=broker,
             project=project,
-            metrics=metrics_url(metrics),
+            metrics=exported.url,
+            meter=meter,
         ) as url,
     ):
         stderr().print(

@@ -16,7 +16,7 @@ from perdure.activities.prices import missing_prices
 from perdure.cli.connection import find_project, open_temporal, server_directory, target_of
 from perdure.cli.console import stderr
 from perdure.cli.http import http_server
-from perdure.cli.metrics import census, export_metrics, metrics_url
+from perdure.cli.metrics import export_metrics, measured
 from perdure.cli.settings import OK, Reconcile, Settings
 from perdure.cli.telemetry import telemetry
 from perdure.cli.worker_log import log_to_stderr
@@ -60,7 +60,7 @@ async def work(settings: Settings, options: WorkerOptions) -> int:
 
 
 async def _work(settings: Settings, options: WorkerOptions, project: Project) -> int:
-    exporting = export_metrics(options.metrics)
+    exported = export_metrics(options.metrics, api=options.http and options.http.rpartition(":")[0])
     broker = configured_broker() or (MemoryBroker() if options.http else None)
     plugin = PerdurePlugin(
         await project.aload(),
@@ -89,7 +89,7 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
             PerdureClient(client, task_queue=settings.task_queue), options.reconcile, polling
         )
         await stack.enter_async_context(looking)
-        await stack.enter_async_context(census(client, exporting=exporting))
+        meter = await stack.enter_async_context(measured(client, exported))
         if options.http:
             host, _, port = options.http.rpartition(":")
             if not (host and port.isdecimal()):
@@ -102,7 +102,8 @@ async def _work(settings: Settings, options: WorkerOptions, project: Project) ->
                 port=int(port),
                 broker=broker,
                 project=project,
-                metrics=metrics_url(options.metrics),
+                metrics=exported.url,
+                meter=meter,
             )
             await stack.enter_async_context(serving)
         await run_worker(

@@ -19,6 +19,7 @@ from temporalio import activity, workflow
 
 from perdure.errors import ConfigError
 from perdure.worker.metrics import call_under_way
+from perdure.workflows.thread import ThreadWorkflow
 
 __all__ = ["LOG_VARIABLE", "log_to_stderr"]
 
@@ -80,6 +81,8 @@ def _place_in_run() -> dict[str, Any]:
     if workflow.in_workflow():
         info = workflow.info()
         told |= {"thread": info.workflow_id, "temporal_run": info.run_id}
+        if isinstance(thread := workflow.instance(), ThreadWorkflow):
+            told |= thread.place()
     elif activity.in_activity():
         about = activity.info()
         told |= {"thread": about.workflow_id, "temporal_run": about.workflow_run_id, "attempt": about.attempt}

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from opentelemetry.trace import TracerProvider
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -27,6 +26,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from perdure.client.again import sent
+from perdure.client.attributes import search_attributes
 from perdure.client.forks import happened_since, warn_of_effects
 from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
 from perdure.client.limits import limited
@@ -75,7 +75,7 @@ class PerdureClient:
         self.temporal = client
         self.limits = limits or RunLimits()
         self.task_queue = task_queue
-        self._searchable: bool | None = None
+        self._searchable: frozenset[str] | None = None
 
     async def start(
         self,
@@ -126,6 +126,7 @@ class PerdureClient:
             graph=graph,
             keep_open=keep_open,
             search=await self.has_search_attributes(),
+            search_asked=await self.has_search_attributes(names.SEARCH_ASKED),
             carry_every=carry_every,
             keep_checkpoints=keep_checkpoints,
             thread_budget=limits.thread_budget,
@@ -147,9 +148,7 @@ class PerdureClient:
         """
         handle = self.temporal.get_workflow_handle(thread_id)
         state = await query_state(handle)
-        return RunHandle(
-            handle, run_id=state.run_id or "", keep_open=state.run_id is not None and state.keep_open
-        )
+        return self._run(handle, state.run_id or "", keep_open=state.run_id is not None and state.keep_open)
 
     async def state(self, thread_id: str) -> ThreadState:
         """A thread as of now. Raises ThreadNotFound for an unknown one."""
@@ -242,7 +241,7 @@ class PerdureClient:
         memo = await description.memo()
         graph, keep_open = str(memo.get("graph", "")), bool(memo.get("keep_open"))
         restarted = await self._start_thread(thread_id, start, graph, keep_open=keep_open)
-        return RunHandle(restarted, run_id="", keep_open=False)
+        return self._run(restarted)
 
     async def resume(self, thread_id: str, answer: Any) -> list[str]:
         """As `RunHandle.resume`."""
@@ -265,9 +264,7 @@ class PerdureClient:
             if error.status == RPCStatusCode.NOT_FOUND:
                 raise thread_not_found(thread_id) from error
             raise
-        await RunHandle(handle, run_id="", keep_open=bool(memo.get("keep_open"))).cancel(
-            compensate=compensate
-        )
+        await self._run(handle, keep_open=bool(memo.get("keep_open"))).cancel(compensate=compensate)
 
     async def list(self, query: str | None = None, *, limit: int | None = None) -> AsyncIterator[ThreadInfo]:
         """Threads, newest first. `query` is added to the filter, in Temporal's list filter language."""
@@ -275,31 +272,30 @@ class PerdureClient:
         async for execution in self.temporal.list_workflows(where, limit=limit):
             yield await _thread_info(execution)
 
-    async def has_search_attributes(self) -> bool:
-        """Whether the namespace has Perdure's search attributes; asked once."""
+    async def has_search_attributes(self, *wanted: str) -> bool:
+        """Whether the namespace has Perdure's search attributes, and those `wanted` besides; asked once."""
         if self._searchable is None:
-            try:
-                answer = await self.temporal.operator_service.list_search_attributes(
-                    ListSearchAttributesRequest(namespace=self.temporal.namespace)
-                )
-                self._searchable = set(names.SEARCH_ATTRIBUTES) <= set(answer.custom_attributes)
-            except RPCError:
-                self._searchable = False
-        return self._searchable
+            self._searchable = await search_attributes(self.temporal)
+        return {*names.BASE_ATTRIBUTES, *wanted} <= self._searchable
 
     def _sendable(self, value: ThreadStart | RunRequest, graph: str) -> RawValue:
         """Encoded here, so that what could not be sent or stored is refused before anything starts."""
         return sendable(value, f"the input of graph {graph!r}", self.temporal.data_converter)
 
     def _handle(self, thread_id: str) -> RunHandle:
-        return RunHandle(self.temporal.get_workflow_handle(thread_id), run_id="", keep_open=False)
+        return self._run(self.temporal.get_workflow_handle(thread_id))
+
+    def _run(
+        self, handle: WorkflowHandle[Any, Any], run_id: str = "", *, keep_open: bool = False
+    ) -> RunHandle:
+        return RunHandle(handle, run_id=run_id, keep_open=keep_open, tracer_provider=self._tracer_provider)
 
     async def _start_run(self, workflow_id: str, start: ThreadStart, request: RunRequest) -> RunHandle:
         if start.keep_open:
             return await self._start_on_open_thread(workflow_id, start, request)
         sendable = self._sendable(replace(start, run=request), start.graph)
         handle = await self._start_thread(workflow_id, sendable, start.graph, keep_open=False)
-        return RunHandle(handle, run_id=request.id, keep_open=False)
+        return self._run(handle, request.id)
 
     async def _start_thread(
         self, thread_id: str, start: RawValue, graph: str, *, keep_open: bool
@@ -349,7 +345,7 @@ class PerdureClient:
             raise ThreadBusy(str(error.cause)) from error
         # By id alone: the operation's own handle is bound to a workflow run, and would lose a thread that continued as new.
         handle = self.temporal.get_workflow_handle(workflow_id)
-        return RunHandle(handle, run_id=request.id, keep_open=True)
+        return self._run(handle, request.id, keep_open=True)
 
 
 def _fair(thread_id: str) -> Priority:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from opentelemetry.trace import TracerProvider
 from temporalio import exceptions
 from temporalio.client import (
     WorkflowExecutionStatus,
@@ -18,7 +19,7 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
-from temporalio.common import TypedSearchAttributes
+from temporalio.common import RawValue, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError, TerminatedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -29,6 +30,7 @@ from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, Thr
 from perdure.contract.thread import Answer, PendingInterrupt, ThreadState
 from perdure.errors import InterruptUnknown, RunCancelled, RunFailed, StateUpdateRefused, ThreadNotFound
 from perdure.storage.external import sendable
+from perdure.telemetry.propagation import calling
 
 __all__ = [
     "RunHandle",
@@ -49,8 +51,16 @@ _OPEN = ("running", "interrupted", "idle", "error")
 class RunHandle:
     """One run. `handle` is Temporal's own handle on the thread's workflow, for whatever this class does not offer."""
 
-    def __init__(self, handle: WorkflowHandle[Any, Any], *, run_id: str, keep_open: bool) -> None:
+    def __init__(
+        self,
+        handle: WorkflowHandle[Any, Any],
+        *,
+        run_id: str,
+        keep_open: bool,
+        tracer_provider: TracerProvider | None = None,
+    ) -> None:
         self.handle = handle
+        self._tracer_provider = tracer_provider
         self.run_id = run_id
         self._keep_open = keep_open
 
@@ -128,7 +138,8 @@ class RunHandle:
         update = StateUpdate(values, as_node=as_node, checkpoint_id=checkpoint_id)
         try:
             sent = sendable(update, "the update of the state", data_converter_of(self.handle))
-            return await self.handle.execute_update(names.UPDATE_STATE, sent, result_type=str)
+            with calling("update_state", self.thread_id, self._tracer_provider):
+                return await self.handle.execute_update(names.UPDATE_STATE, sent, result_type=str)
         except WorkflowUpdateFailedError as error:
             raise StateUpdateRefused(_message(error.cause)) from error
         except RPCError as error:
@@ -165,8 +176,12 @@ class RunHandle:
             InterruptUnknown: when nothing of that id waits (any more); nothing has been changed then.
             PayloadTooLarge: when the answer is.
         """
-        # Temporal would take more, and then the thread's worker could not say that it has accepted it.
-        sent = sendable(Answer(answer), "the answer", data_converter_of(self.handle))
+        with calling("resume", self.thread_id, self._tracer_provider) as trace:
+            given = Answer(answer, trace=trace.parent if trace is not None else "")
+            # Temporal would take more, and then the thread's worker could not say that it has accepted it.
+            return await self._resume(sendable(given, "the answer", data_converter_of(self.handle)))
+
+    async def _resume(self, sent: RawValue) -> list[str]:
         while True:
             try:
                 return await self.handle.execute_update(names.UPDATE_RESUME, sent, result_type=list[str])
@@ -187,10 +202,11 @@ class RunHandle:
         Args:
             compensate: undo what the run did. `False` leaves it done, and needs a worker that has the graph.
         """
-        if self._keep_open or not compensate:
-            await self.handle.execute_update(names.UPDATE_CANCEL_RUN, args=[] if compensate else [False])
-        if not self._keep_open:
-            await self.handle.cancel()
+        with calling("cancel", self.thread_id, self._tracer_provider):
+            if self._keep_open or not compensate:
+                await self.handle.execute_update(names.UPDATE_CANCEL_RUN, args=[] if compensate else [False])
+            if not self._keep_open:
+                await self.handle.cancel()
 
     async def _status(self) -> str:
         """By what the server knows: a query would cost a worker a replay."""

@@ -42,6 +42,7 @@ SEARCH_GRAPH = "PerdureGraph"
 SEARCH_STATUS = "PerdureStatus"
 SEARCH_PENDING = "PerdurePending"
 SEARCH_METADATA = "PerdureMetadata"
+SEARCH_ASKED = "PerdureAsked"
 
 DEFAULT_TASK_QUEUE = "perdure"
 
@@ -50,8 +51,12 @@ SEARCH_ATTRIBUTES = {
     SEARCH_STATUS: "Keyword",
     SEARCH_PENDING: "Int",
     SEARCH_METADATA: "KeywordList",
+    SEARCH_ASKED: "Datetime",
 }
 """Search attributes that `perdure setup` registers: name to Temporal type."""
+
+BASE_ATTRIBUTES = frozenset(SEARCH_ATTRIBUTES) - {SEARCH_ASKED}
+"""Those that there were from the beginning: a namespace that has no others is searched by them."""
 
 _LONGEST_TERM = 200
 _MOST_TERMS = 50

@@ -169,7 +169,7 @@ class ThreadStart:
     `keep_checkpoints` is how many checkpoints one can look back at and fork from. `metadata` is what lists of threads are
     filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
     names it. A `temporary` thread ends with its first run. One that nobody has used for `ttl_seconds` is deleted, or keeps its
-    latest checkpoint alone.
+    latest checkpoint alone. `search_asked`: there is the search attribute for the time of the oldest question, too.
     """
 
     graph: str
@@ -184,6 +184,7 @@ class ThreadStart:
     temporary: bool = False
     ttl_seconds: float | None = None
     ttl_strategy: TtlStrategy = "delete"
+    search_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,9 @@ class ThreadState:
 class Answer:
     """A human's (or program's) answer to one or several interrupts.
 
-    `value` is a mapping from interrupt id to answer, or the answer itself when just one interrupt waits.
+    `value` is a mapping from interrupt id to answer, or the answer itself when just one interrupt waits. `trace` is the W3C
+    `traceparent` of whoever answers.
     """
 
     value: Any
+    trace: str = ""

@@ -40,7 +40,7 @@ class TraceContext:
 @dataclass(frozen=True)
 class EndedSpan:
     """A span of a workflow that is over. `context` is its own `traceparent`, `parent` that of its parent ("" for a root),
-    `link` that of the span which it goes on with. Times are ns since the epoch, in workflow time."""
+    `link` that of the span which it goes on with, and `linked` how. Times are ns since the epoch, in workflow time."""
 
     name: str
     context: str
@@ -51,6 +51,7 @@ class EndedSpan:
     error: str | None = None
     link: str = ""
     state: str = ""
+    linked: str = ""
 
 
 def derived(length: int, *of: str) -> str:

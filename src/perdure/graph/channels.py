@@ -18,9 +18,11 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
-from langgraph.channels import UntrackedValue
+from langgraph.channels import BinaryOperatorAggregate, UntrackedValue
+from langgraph.graph.message import add_messages
 
 from perdure._compat import DeltaChannel
+from perdure.graph.merging import MergedOnce
 
 __all__ = ["going_on", "is_going_on", "whole_channel"]
 
@@ -45,11 +47,13 @@ def is_going_on() -> bool:
 
 
 def whole_channel(channel: Any) -> Any:
-    """The channel, or its like with whole checkpoints. Subclasses of a user's own are left as they are."""
+    """The channel, or its like with whole checkpoints, and a reducer of messages that merges them once. Subclasses of a user's own are left as they are."""
     if type(channel) is DeltaChannel:
         whole = _WholeDelta(channel.reducer, channel.typ, snapshot_frequency=sys.maxsize)
     elif type(channel) is UntrackedValue:
         whole = _CarriedValue(channel.typ, channel.guard)
+    elif type(channel) is BinaryOperatorAggregate and channel.operator is add_messages:
+        whole = BinaryOperatorAggregate(channel.typ, MergedOnce())
     else:
         return channel
     whole.key = channel.key

@@ -10,12 +10,14 @@ What stays in the workflow: nodes without a body of their own, nodes declared `d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 
-from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable
+from perdure._compat import DEFAULT_BOUND, ChannelWrite, Pregel, PregelNode, configurable, untraced
 from perdure.graph.channels import whole_channel
 from perdure.graph.limits import RecursionLimits
 from perdure.graph.policy import graph_retry_policies, resolve_policy
@@ -56,6 +58,29 @@ class NodeProxy(Runnable[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
         raise RuntimeError(f"node {self.name!r} of a mirrored graph cannot be called synchronously")
+
+
+class _CallThenWrite(Runnable[Any, Any]):
+    """A node's proxy and what writes its result to the channels."""
+
+    def __init__(self, proxy: NodeProxy, writers: Sequence[Runnable[Any, Any]]) -> None:
+        self.name = proxy.name
+        self._proxy = proxy
+        self._writers = [untraced(writer) for writer in writers]
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        output = await self._proxy.ainvoke(input, config)
+        # For routers that call `get_config()`.
+        before = var_child_runnable_config.set(config)
+        try:
+            for writer in self._writers:
+                output = await writer.ainvoke(output, config)
+        finally:
+            var_child_runnable_config.reset(before)
+        return output
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> NoReturn:
+        self._proxy.invoke(input, config)
 
 
 class Nested(Runnable[Any, Any]):
@@ -115,9 +140,12 @@ def _mirror_node(
     proxy = NodeProxy(path, node, graph, heartbeat)
     if proxy.policy.run_in == "workflow":
         return node.copy({})
-    return node.copy(
+    twin = node.copy(
         {"bound": proxy, "subgraphs": [], "retry_policy": None, "timeout": None, "cache_policy": None}
     )
+    # What LangGraph would combine it to, without the callbacks that nobody in a workflow listens to.
+    twin.node = _CallThenWrite(proxy, twin.flat_writers)
+    return twin
 
 
 def find_node(

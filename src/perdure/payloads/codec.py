@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
+from pydantic_core import from_json
 
 from perdure.errors import PayloadError, PayloadNotSerializable
 from perdure.payloads.discovery import is_record
@@ -34,9 +35,6 @@ from perdure.payloads.values import VALUE_FORMS, Form, base_form, write_float
 
 __all__ = ["decode", "dumps", "encode", "loads"]
 
-# Integers of more than 64 bits have at least 19 digits; orjson would read them as floats.
-_DIGITS_TO_ZERO = bytes(ord("0") if chr(i).isdigit() and i < 128 else ord(" ") for i in range(256))
-_LONG_NUMBER = b"0" * 19
 _PLAN_CACHE = 256
 # A hint or class beyond the list is a sandbox's twin, new in each workflow run: keep few of them alive.
 _SCOPE_CACHE = 64
@@ -162,7 +160,7 @@ class Codec:
     def encode_top(self, value: Any) -> Any:
         """The form of a whole payload: generic, but for what a type hint restores."""
         tp: Any = type(value)
-        if tp in ATOMS or tp in _FAMILY_TYPES or not is_record(tp) or issubclass(tp, BaseException):
+        if tp in _GENERIC_AT_TOP or not is_record(tp) or issubclass(tp, BaseException):
             return self.encode(value)
         if issubclass(tp, str | int) and issubclass(tp, Enum) and tp not in self.registry:
             return value.value
@@ -176,9 +174,13 @@ class Codec:
             tag = data.get(TAG)
             if type(tag) is str:
                 return self._decode_tagged(tag, data)
-            return {key: item if type(item) in ATOMS else self.decode(item) for key, item in data.items()}
+            if _SCALARS.issuperset(map(type, data.values())):
+                return data
+            return {key: item if type(item) in _SCALARS else self.decode(item) for key, item in data.items()}
         if tp is list:
-            return [item if type(item) in ATOMS else self.decode(item) for item in data]
+            if _SCALARS.issuperset(map(type, data)):
+                return data
+            return [item if type(item) in _SCALARS else self.decode(item) for item in data]
         return data
 
     def escape(self, value: Any) -> Any:
@@ -232,14 +234,17 @@ class Codec:
         return lambda data: read(data, self)
 
     def _encode_list(self, value: list[Any]) -> Any:
-        return [item if type(item) in ATOMS else self.encode(item) for item in value]
+        known, other = self._encoders, self._encoder_for
+        return [item if (tp := type(item)) in ATOMS else (known.get(tp) or other(tp))(item) for item in value]
 
     def _encode_dict(self, value: dict[Any, Any]) -> Any:
+        known, other = self._encoders, self._encoder_for
         out: dict[str, Any] = {}
         for key, item in value.items():
             if type(key) is not str or key == TAG:
                 return self.escape(value)
-            out[key] = item if type(item) in ATOMS else self.encode(item)
+            tp = type(item)
+            out[key] = item if tp in ATOMS else (known.get(tp) or other(tp))(item)
         return out
 
     def _encoder_for(self, tp: type) -> Callable[[Any], Any]:
@@ -295,7 +300,10 @@ class Codec:
         return {key: self.decode(item) for key, item in data.items()}
 
 
-_FAMILY_TYPES = frozenset(FAMILIES.values())
+# These need no look at what else they may be.
+_GENERIC_AT_TOP = frozenset({*ATOMS, *VALUE_FORMS, *FAMILIES.values()})
+# What JSON holds besides dicts and lists.
+_SCALARS = ATOMS | {float}
 # A subclass may override str() or int(); these read the value itself.
 _PLAIN_SCALARS: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
     {str: str.__str__, int: int.__int__, float: write_float}
@@ -327,11 +335,11 @@ def _slow_bytes(encoded: Any) -> bytes:
 
 
 def _parse(data: bytes) -> Any:
-    if _LONG_NUMBER not in data.translate(_DIGITS_TO_ZERO):
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError:
-            pass  # NaN and lone surrogates: Temporal's converter writes them, and orjson refuses them
+    try:
+        # Not orjson, which reads integers of more than 64 bits as floats.
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        pass  # lone surrogates, which Temporal's converter writes, and deep nesting
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -52,11 +52,16 @@ def payload_converter_class(registry: TypeRegistry, *, lenient: bool = False) ->
         lenient: show values of unknown types as dicts that keep their `$type`; for clients that only display.
     """
 
+    ours = _TypedJSONConverter(registry, lenient=lenient)
+    defaults = DefaultPayloadConverter.default_encoding_payload_converters
+    # Once: the SDK makes a converter several times for each activity.
+    shared = CompositePayloadConverter(
+        *(ours if isinstance(converter, JSONPlainPayloadConverter) else converter for converter in defaults)
+    ).converters
+
     class PerdurePayloadConverter(CompositePayloadConverter):
         def __init__(self) -> None:
-            ours = _TypedJSONConverter(registry, lenient=lenient)
-            defaults = DefaultPayloadConverter.default_encoding_payload_converters
-            super().__init__(*(ours if isinstance(c, JSONPlainPayloadConverter) else c for c in defaults))
+            self.converters = shared
 
     return PerdurePayloadConverter
 

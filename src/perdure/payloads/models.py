@@ -70,9 +70,14 @@ def brief_model_record(cls: type[BaseModel], coder: Coder) -> Record:
         data = value.__dict__
         for name, default in columns:
             item = data.get(name, default)
-            if item is default or (type(item) is type(default) and item == default):
+            if item is default:
                 continue
-            out[name] = item if type(item) in ATOMS else encode(item)
+            tp = type(item)
+            if tp in ATOMS:
+                if tp is not type(default) or item != default:
+                    out[name] = item
+            elif tp is not type(default) or item:  # such a default is an empty list or dict
+                out[name] = encode(item)
         if value.__pydantic_extra__:
             _write_extra(value.__pydantic_extra__, out, coder)
         return out

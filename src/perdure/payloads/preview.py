@@ -64,10 +64,17 @@ def _is_void(item: Any) -> bool:
 
 
 def _sequence(value: list[Any] | tuple[Any, ...], depth: int, limit: int) -> str:
-    # The last items are what is new in a growing list, such as a conversation.
-    shown = [_describe(item, depth - 1, limit) for item in value[-_ITEMS:]]
-    left_out = f"({len(value) - _ITEMS} more) " if len(value) > _ITEMS else ""
-    return f"[{left_out}{'; '.join(shown)}]"
+    # The last items are what is new in a growing list, such as a conversation; as many as there is room for.
+    shown: list[str] = []
+    room = limit
+    for item in reversed(value[-_ITEMS:]):
+        told = _describe(item, depth - 1, limit)
+        room -= len(told) + 2
+        if shown and room < 0:
+            break
+        shown.append(told)
+    left_out = f"({len(value) - len(shown)} more) " if len(value) > len(shown) else ""
+    return f"[{left_out}{'; '.join(reversed(shown))}]"
 
 
 def _fields(value: Any) -> list[tuple[str, Any]] | None:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from temporalio.common import MetricMeter
 
 from perdure.server import errors
 from perdure.server.authentication import Authenticator
@@ -20,6 +21,7 @@ from perdure.server.backend import Backend
 from perdure.server.custom import behind, gates_of, mounted
 from perdure.server.guard import Guard
 from perdure.server.http_settings import HttpSettings
+from perdure.server.request_metrics import RequestMetrics
 from perdure.server.responses import ERRORS
 from perdure.server.routes import (
     a2a,
@@ -47,12 +49,14 @@ def create_app(
     authenticator: Authenticator | None = None,
     custom: Starlette | None = None,
     most_bytes: int = _MOST_BYTES,
+    meter: MetricMeter | None = None,
 ) -> Starlette:
     """Args:
     settings: the `http` section of `langgraph.json`.
     authenticator: without one, everybody may do everything.
     custom: the project's own application: it is changed, and returned, with the server's routes behind its own.
     most_bytes: larger request bodies are refused (413).
+    meter: what requests are measured with.
     """
     settings = settings or HttpSettings()
     routers = _routers(settings)
@@ -66,6 +70,7 @@ def create_app(
         headers=settings.configurable_headers.patterns,
     )
     layers = [
+        *([] if meter is None else [Middleware(RequestMetrics, meter=meter)]),
         settings.cors.middleware(),
         Middleware(_BodyLimit, most_bytes=most_bytes),
         Middleware(TraceHeaders),

@@ -101,7 +101,8 @@ class Backend:
             _log.info("work without anybody waiting for it failed: %r", error)
 
 
-def _backend(request: HTTPConnection) -> Backend:
+async def _backend(request: HTTPConnection) -> Backend:
+    # Not for awaiting anything: FastAPI asks functions that are not async in another thread.
     backend: Backend = request.app.state.backend
     return backend.asked_by(request.scope.get(CALLER, ANYBODY))
 

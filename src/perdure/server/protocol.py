@@ -1,22 +1,25 @@
 """LangChain's agent protocol: the commands that a thread takes.
 
-Side: server. `run.start` and `input.respond`; what goes wrong is an answer of the protocol, with the status 200.
+Side: server. What starts runs is here, what is asked about the thread in `protocol_state`. What goes wrong is an answer of the
+protocol, with the status 200.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.exceptions import HTTPException
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from perdure.contract.run import RunsRequest
+from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import ThreadState
-from perdure.errors import InterruptUnknown, PerdureError, ThreadNotFound
+from perdure.errors import ThreadNotFound
 from perdure.server.backend import Backend
 from perdure.server.bodies import RunCreate
+from perdure.server.protocol_errors import PROBLEMS, Refused, problem
+from perdure.server.protocol_state import checkpoints, readable, state, tree
 from perdure.server.runs import start
 
 __all__ = ["CommandRequest", "obey"]
@@ -27,7 +30,7 @@ _TAKEN = ("config", "metadata", "context", "multitask_strategy", "command", "che
 
 
 class CommandRequest(BaseModel):
-    id: int = Field(ge=0)
+    id: int = Field(ge=0, lt=2**53)
     method: str
     params: dict[str, Any] = Field(default_factory=dict[str, Any])
 
@@ -39,43 +42,31 @@ class _Response(BaseModel):
     response: Any = None
 
 
-class _Refused(Exception):
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class _Fork(BaseModel):
+    checkpoint_id: str
+    input: Any = None
+    config: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
 async def obey(backend: Backend, thread_id: str, request: CommandRequest) -> dict[str, Any]:
     """The answer of the protocol: `success` or `error`."""
     try:
-        if request.method == "run.start":
-            run_id = await _start(backend, thread_id, request.params)
-        elif request.method == "input.respond":
-            run_id = await _respond(backend, thread_id, request.params)
-        else:
-            raise _Refused("unknown_command", f"no command {request.method!r}: run.start, input.respond")
-    except _Refused as error:
-        return _error(request, error.code, str(error))
-    except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return _error(request, "invalid_argument", told)
-    except HTTPException as error:
-        code = "permission_denied" if error.status_code in (401, 403) else "invalid_argument"
-        return _error(request, code, str(error.detail))
-    except (PerdureError, WorkflowUpdateFailedError) as error:
-        return _error(request, *_problem(error))
+        command = _COMMANDS.get(request.method)
+        if command is None:
+            code = "not_supported" if request.method in _NOT_SUPPORTED else "unknown_command"
+            why = _NOT_SUPPORTED.get(request.method, f"there are {', '.join(_COMMANDS)}")
+            raise Refused(code, f"no command {request.method!r}: {why}")
+        result = await command(backend, thread_id, request.params)
+    except PROBLEMS as error:
+        code, message = problem(error)
+        return {"type": "error", "id": request.id, "error": code, "message": message}
     # Clients ask for events after this one: the run's own are all later, whatever they have seen.
-    return {
-        "type": "success",
-        "id": request.id,
-        "result": {"run_id": run_id},
-        "meta": {"applied_through_seq": 0},
-    }
+    return {"type": "success", "id": request.id, "result": result, "meta": {"applied_through_seq": 0}}
 
 
-async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> str:
+async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
     if not params.get("assistant_id"):
-        raise _Refused("invalid_argument", "run.start requires an assistant_id.")
+        raise Refused("invalid_argument", "run.start requires an assistant_id.")
     taken = {name: params[name] for name in _TAKEN if params.get(name) is not None}
     body = RunCreate.model_validate(
         {
@@ -88,10 +79,10 @@ async def _start(backend: Backend, thread_id: str, params: dict[str, Any]) -> st
     fork = body.config.configurable.get("checkpoint_id")
     if isinstance(fork, str):
         body = body.model_copy(update={"checkpoint_id": fork})
-    return (await start(backend, thread_id, body, stream=_STREAM)).run_id
+    return {"run_id": (await start(backend, thread_id, body, stream=_STREAM)).run_id}
 
 
-async def _respond(backend: Backend, thread_id: str, params: dict[str, Any]) -> str:
+async def _respond(backend: Backend, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
     given = params.get("responses")
     responses = [_Response.model_validate(r) for r in (given if isinstance(given, list) else [params])]
     try:
@@ -103,20 +94,48 @@ async def _respond(backend: Backend, thread_id: str, params: dict[str, Any]) -> 
     waiting = {item.id for item in state.interrupts}
     for response in responses:
         if response.interrupt_id not in waiting:
-            raise _Refused("no_such_interrupt", f"nothing waits for interrupt {response.interrupt_id!r}")
+            raise Refused("no_such_interrupt", f"nothing waits for interrupt {response.interrupt_id!r}")
     command = {"resume": {r.interrupt_id: r.response for r in responses}}
     command |= {name: params[name] for name in ("update", "goto") if params.get(name) is not None}
     rest = {name: params[name] for name in ("config", "metadata") if params.get(name) is not None}
     assistant = (runs[0].assistant_id if runs else "") or state.graph
     body = RunCreate.model_validate({"assistant_id": assistant, "command": command, **rest})
-    return (await start(backend, thread_id, body, stream=_STREAM)).run_id
+    return {"run_id": (await start(backend, thread_id, body, stream=_STREAM)).run_id}
 
 
-def _problem(error: PerdureError | WorkflowUpdateFailedError) -> tuple[str, str]:
-    cause = error.cause if isinstance(error, WorkflowUpdateFailedError) else error
-    kind = cause.type if isinstance(cause, ApplicationError) else type(cause).__name__
-    return ("no_such_interrupt" if kind == InterruptUnknown.__name__ else "invalid_argument"), str(cause)
+async def _fork(backend: Backend, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A run from an earlier checkpoint, of the assistant that ran last."""
+    asked = _Fork.model_validate(params)
+    await readable(backend, thread_id)
+    request = HistoryRequest(limit=1, checkpoint_id=asked.checkpoint_id)
+    if not await backend.threads.history(thread_id, request):
+        raise Refused("no_such_checkpoint", f"the thread has no checkpoint {asked.checkpoint_id!r}")
+    runs = await backend.threads.runs(thread_id, RunsRequest(limit=1))
+    assistant = (runs[0].assistant_id if runs else "") or (await backend.threads.state(thread_id)).graph
+    given = {"assistant_id": assistant, "input": asked.input, "checkpoint_id": asked.checkpoint_id}
+    body = RunCreate.model_validate({**given, "config": asked.config})
+    started = await start(backend, thread_id, body, stream=_STREAM)
+    return {"run_id": started.run_id, "thread_id": thread_id}
 
 
-def _error(request: CommandRequest, code: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "id": request.id, "error": code, "message": message}
+_COMMANDS: Mapping[str, Callable[[Backend, str, dict[str, Any]], Awaitable[dict[str, Any]]]] = (
+    MappingProxyType(
+        {
+            "run.start": _start,
+            "input.respond": _respond,
+            "agent.getTree": tree,
+            "state.get": state,
+            "state.listCheckpoints": checkpoints,
+            "state.fork": _fork,
+        }
+    )
+)
+_LISTEN = "each request to stream/events is a subscription, and ends with its connection"
+_NOT_SUPPORTED: Mapping[str, str] = MappingProxyType(
+    {
+        "input.inject": "start a run with the message as its input, or update the state",
+        "subscription.subscribe": _LISTEN,
+        "subscription.unsubscribe": _LISTEN,
+        "subscription.reconnect": _LISTEN,
+    }
+)

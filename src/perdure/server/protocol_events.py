@@ -45,7 +45,7 @@ class EventsBody(BaseModel):
 
     def wants(self, event: dict[str, Any]) -> bool:
         method, params = event["method"], event["params"]
-        channel = "input" if method == "input.requested" else method
+        channel = "input" if method.startswith("input.") else method
         data: Any = params["data"]
         name = data.get("name") if channel == "custom" and isinstance(data, dict) else None
         if channel not in self.channels and not (name and f"custom:{name}" in self.channels):
@@ -99,8 +99,13 @@ def _protocol(event: StreamEvent) -> dict[str, Any] | None:
         return None
     method, told = made
     params = {"namespace": namespace, "timestamp": event_key(event.id)[0], "data": told}
-    numbered = {"event_id": event.id, "seq": seq_of(event.id)} if event.id else {}
+    numbered = {"event_id": _named(event), "seq": seq_of(event.id)} if event.id else {}
     return {"type": "event", **numbered, "method": method, "params": params}
+
+
+def _named(event: StreamEvent) -> str:
+    """Clients read from an id of this form which run begins or ends: no field tells it."""
+    return f"synth:{event.run_id}:{event.id}" if event.event in (BEGIN, END) else event.id
 
 
 def _began(data: Any) -> tuple[str, Any]:
@@ -162,6 +167,7 @@ _MAKING: Mapping[str, Callable[[Any], tuple[str, Any] | None]] = MappingProxyTyp
         BEGIN: _began,
         END: _ended,
         "input": _asked,
+        "answered": _as("input.answered"),
         "values": _values,
         "updates": _updates,
         "checkpoints": _checkpoint,

@@ -28,6 +28,7 @@ _TOLD = {
     404: "Not there, or not for whoever asks",
     409: "Something is in the way",
     413: "Too large",
+    415: "The body is no JSON",
     422: "The request does not fit; `errors` names the fields",
     429: "Temporal has too much to do",
     501: "This server is not set up for it",

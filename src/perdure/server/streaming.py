@@ -22,7 +22,7 @@ from perdure.streams.wire import to_json
 
 __all__ = ["HEARTBEAT", "NOT_OF_RUNS", "events", "modes_of", "values_of", "written"]
 
-NOT_OF_RUNS = frozenset({BEGIN, END, "input", "lifecycle", "speech", "tools", "state_update"})
+NOT_OF_RUNS = frozenset({BEGIN, END, "answered", "input", "lifecycle", "speech", "tools", "state_update"})
 """Events that streams of threads tell, in shapes of their own."""
 
 HEARTBEAT = b": heartbeat\r\n\r\n"

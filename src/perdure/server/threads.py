@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -36,7 +36,14 @@ from perdure.contract import names
 from perdure.contract.limits import RunLimits
 from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord, RunsRequest
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
-from perdure.contract.thread import DEFAULT_CARRY, CarryOver, RunRequest, ThreadStart, ThreadState
+from perdure.contract.thread import (
+    DEFAULT_CARRY,
+    CarryOver,
+    PendingInterrupt,
+    RunRequest,
+    ThreadStart,
+    ThreadState,
+)
 from perdure.errors import ThreadBusy, ThreadNotFound
 from perdure.graph.project_ttl import ThreadTtl
 from perdure.storage.external import sendable
@@ -116,7 +123,7 @@ class ServedThreads:
         )
         start = replace(start, carry=carry)
         status = "interrupted" if state.interrupts else "idle"
-        options = self._options(copied, start, status=status)
+        options = self._options(copied, start, status=status, waiting=state.interrupts)
         await self.client.temporal.start_workflow(
             names.THREAD_WORKFLOW, self._sendable(start, "the thread's state"), **options
         )
@@ -272,6 +279,7 @@ class ServedThreads:
             graph=graph,
             keep_open=True,
             search=await self.client.has_search_attributes(),
+            search_asked=await self.client.has_search_attributes(names.SEARCH_ASKED),
             carry_every=self._carry,
             keep_checkpoints=self._keep,
             metadata=dict(metadata),
@@ -280,12 +288,19 @@ class ServedThreads:
             ttl_strategy=ttl.strategy if ttl else "delete",
         )
 
-    def _options(self, thread_id: str, start: ThreadStart, *, status: str = "idle") -> dict[str, Any]:
+    def _options(
+        self,
+        thread_id: str,
+        start: ThreadStart,
+        *,
+        status: str = "idle",
+        waiting: Sequence[PendingInterrupt] = (),
+    ) -> dict[str, Any]:
         return {
             "id": thread_id,
             "task_queue": self.client.task_queue,
             "task_timeout": _TASK_TIMEOUT,
-            **first_listed(start, graph=start.graph, status=status, now=time.time()),
+            **first_listed(start, graph=start.graph, status=status, now=time.time(), waiting=waiting),
         }
 
     def _sendable(self, value: Any, what: str) -> RawValue:

@@ -16,6 +16,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from coredis import Redis
 from coredis.exceptions import RedisError
@@ -233,9 +234,23 @@ class _Inbox:
 
 def _client(address: str) -> Redis[bytes]:
     try:
-        return Redis.from_url(address, connect_timeout=_CONNECT_SECONDS, stream_timeout=_ANSWER_SECONDS)
-    except ValueError as error:
+        return Redis.from_url(
+            _checked(address),
+            decode_components=True,
+            connect_timeout=_CONNECT_SECONDS,
+            stream_timeout=_ANSWER_SECONDS,
+        )
+    except (ValueError, KeyError, OSError) as error:
         raise _no_address(address, str(error)) from error
+
+
+def _checked(address: str) -> str:
+    """With TLS, whose certificate it is counts, unless the address says that it does not: the library looks at no host name."""
+    url = urlsplit(address)
+    asked = dict(parse_qsl(url.query))
+    if url.scheme != "rediss" or asked.get("ssl_cert_reqs") == "none":
+        return address
+    return urlunsplit(url._replace(query=urlencode({"ssl_check_hostname": "true", **asked})))
 
 
 def _no_address(address: str, why: str = "it begins with no redis://, rediss:// or unix://") -> ConfigError:

@@ -11,7 +11,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from perdure.contract.trace import TraceContext
 
-__all__ = ["attached", "context_of", "current_trace", "starting"]
+__all__ = ["attached", "calling", "context_of", "current_trace", "starting"]
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -44,7 +44,16 @@ def starting(
     graph: str, thread_id: str, provider: trace.TracerProvider | None = None
 ) -> Generator[TraceContext | None]:
     """A client's span around the start of a run, and the context for the run."""
+    with calling(f"start {graph}", thread_id, provider, **{"perdure.graph": graph}) as context:
+        yield context
+
+
+@contextmanager
+def calling(
+    name: str, thread_id: str, provider: trace.TracerProvider | None = None, **attributes: str
+) -> Generator[TraceContext | None]:
+    """A client's span around what it asks of a thread, and its context."""
     tracer = trace.get_tracer("perdure", tracer_provider=provider)
-    attributes = {"gen_ai.conversation.id": thread_id, "perdure.graph": graph}
-    with tracer.start_as_current_span(f"start {graph}", kind=trace.SpanKind.CLIENT, attributes=attributes):
+    told = {"gen_ai.conversation.id": thread_id, **attributes}
+    with tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT, attributes=told):
         yield current_trace()

@@ -53,7 +53,7 @@ class Tracing:
         """Record a workflow's span. One that comes again, as it does when a workflow task is made again, is dropped."""
         if self._is_known(ended.context):
             return
-        links = [_link(ended.link)] if ended.link else []
+        links = [_link(ended.link, ended.linked)] if ended.link else []
         _, trace_id, span_id, _ = ended.context.split("-")
         token = _given.set((int(trace_id, 16), int(span_id, 16)))
         try:
@@ -80,10 +80,8 @@ class Tracing:
         return known
 
 
-def _link(parent: str) -> Link:
-    return Link(
-        trace.get_current_span(context_of(parent)).get_span_context(), {"perdure.link": "continued from"}
-    )
+def _link(parent: str, how: str) -> Link:
+    return Link(trace.get_current_span(context_of(parent)).get_span_context(), {"perdure.link": how})
 
 
 class _Generator(Protocol):

@@ -22,6 +22,7 @@ from temporalio.worker import (
 from perdure.contract.effect import UndoCall
 from perdure.contract.node import NodeCall
 from perdure.contract.trace import EXTERN_SAMPLED, EXTERN_SPAN
+from perdure.contract.webhook import WebhookCall
 from perdure.telemetry.attempts import AttemptSpans, attempt_spans, failed
 from perdure.telemetry.messages import captured
 from perdure.telemetry.propagation import context_of
@@ -53,12 +54,11 @@ class _Attempts(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         call = input.args[0] if input.args else None
-        if not isinstance(call, (NodeCall, UndoCall)) or not call.trace:
+        if not isinstance(call, (NodeCall, UndoCall, WebhookCall)) or not call.trace:
             return await super().execute_activity(input)
         info = activity.info()
-        thread = info.workflow_id or ""
+        thread = call.thread_id if isinstance(call, WebhookCall) else info.workflow_id or ""
         attempt_spans.set(AttemptSpans(self._tracing, thread, content=captured()))
-        name = "/".join(call.path) if isinstance(call, NodeCall) else f"undo {call.name}"
         attributes = {
             "gen_ai.conversation.id": thread,
             "perdure.attempt": info.attempt,
@@ -66,7 +66,7 @@ class _Attempts(ActivityInboundInterceptor):
             "temporalRunID": info.workflow_run_id or "",
         }
         with self._tracing.tracer.start_as_current_span(
-            f"attempt {name}",
+            f"attempt {_name(call)}",
             context=context_of(call.trace),
             kind=SpanKind.CONSUMER,
             attributes=attributes,
@@ -79,3 +79,9 @@ class _Attempts(ActivityInboundInterceptor):
                 # Perdure's own message has no secrets; what anybody else raises may have some.
                 failed(span, error, error.message if isinstance(error, ApplicationError) else "")
                 raise
+
+
+def _name(call: NodeCall | UndoCall | WebhookCall) -> str:
+    if isinstance(call, NodeCall):
+        return "/".join(call.path)
+    return "webhook" if isinstance(call, WebhookCall) else f"undo {call.name}"

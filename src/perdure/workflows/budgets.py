@@ -112,13 +112,15 @@ class Budgets:
         """What the next node call may use; `None` where nothing limits it."""
         left = BudgetLeft()
         for of, account in self._accounts.items():
+            if account.budget is None:
+                continue
             for name in _COUNTED:
                 allowed = getattr(account.budget, name, None)
                 rest = None if allowed is None else allowed - getattr(account.usage, name)
                 if rest is not None and rest < left.limits.get(name, float("inf")):
                     left.limits[name] = rest
                     left.of[name] = of
-            most = account.budget.identical_calls if account.budget is not None else None
+            most = account.budget.identical_calls
             if most is not None and "identical_calls" not in left.limits:
                 left.limits["identical_calls"] = most
                 left.of["identical_calls"] = of

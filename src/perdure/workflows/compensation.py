@@ -45,9 +45,9 @@ class Compensation:
 
     async def run(self) -> dict[str, Any]:
         """Undo what the run did; what became of it, for the failure's details. Nothing when there was nothing to undo."""
-        if workflow.info().run_id != self._workflow_run:
-            # A workflow that was dropped is closed where its garbage is collected, which may be in another one's turn.
-            raise RuntimeError("a dropped workflow was closed in another one's turn")
+        if not workflow.in_workflow() or workflow.info().run_id != self._workflow_run:
+            # A workflow that was dropped is closed where its garbage is collected: in nobody's turn, or another one's.
+            raise GeneratorExit
         told, _ = await shielded(self._run())
         return told
 

@@ -15,6 +15,7 @@ from perdure.contract import names
 from perdure.contract.cron import CronJob
 from perdure.contract.thread import RunRequest
 from perdure.workflows.listing import first_listed
+from perdure.workflows.tracing import begun
 
 __all__ = ["CronWorkflow"]
 
@@ -30,6 +31,8 @@ class CronWorkflow:
     async def run(self, job: CronJob) -> str:
         thread_id = job.thread_id or str(workflow.uuid4())
         request = _with_ids(job.request, str(workflow.uuid4()), thread_id)
+        about = {"gen_ai.conversation.id": thread_id, "perdure.cron": job.cron_id, "perdure.run": request.id}
+        request = replace(request, trace=begun(f"cron {request.graph}", {**about}))
         if job.thread_id is not None:
             thread = workflow.get_external_workflow_handle(thread_id)
             await thread.signal(names.SIGNAL_START_RUN, request)

@@ -81,6 +81,10 @@ class RunDriver:
     def writing(self) -> bool:
         return self._writing.locked()
 
+    def place(self) -> dict[str, Any]:
+        """Which step of which run is under way, for logs."""
+        return {**self.trace.place(), "step": self._states.saver.step() + 1}
+
     def should_carry(self) -> bool:
         done = self.calls.count - self._first_call
         limit = self._carry_every
@@ -115,7 +119,7 @@ class RunDriver:
             wait = self.trace.open("wait", nodes=", ".join(item.node for item in self._interrupts.waiting))
             with self._budgets.waiting():
                 answers = await self._answers(request)
-            wait.end()
+            wait.end(link=("answered by", self._interrupts.answered_by))
             step_input = None if answers is None else Command(resume=answers)
 
     async def update_state(self, update: StateUpdate, *, running: bool) -> str:

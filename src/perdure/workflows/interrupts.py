@@ -36,7 +36,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 class Interrupts:
     """`asking` tells that the run has come to rest and cannot go on without an answer. `timeout`: seconds that a question has
-    which names no deadline."""
+    which names no deadline. `answered_by`: the `traceparent` of the latest answer."""
 
     def __init__(self, pending: list[PendingInterrupt], answers: dict[str, Any], *, asking: bool) -> None:
         self._pending = {item.id: item for item in pending}
@@ -44,6 +44,7 @@ class Interrupts:
         self.asking = asking
         self.timeout: float | None = None
         self._posed: set[str] = set()
+        self.answered_by = ""
 
     @property
     def pending(self) -> list[PendingInterrupt]:
@@ -134,9 +135,10 @@ class Interrupts:
         self._answers = self._by_id(value)
         return self.take()
 
-    def accept(self, value: Any) -> list[str]:
+    def accept(self, value: Any, trace: str = "") -> list[str]:
         """Keep the answers; returns the ids that they answered."""
         answers = self._by_id(value)
+        self.answered_by = trace
         self._answers.update(answers)
         return list(answers)
 

@@ -173,7 +173,7 @@ class ThreadWorkflow:
 
     @workflow.update(name=names.UPDATE_RESUME)
     def resume(self, answer: Answer) -> list[str]:
-        answered = self._interrupts.accept(answer.value)
+        answered = self._interrupts.accept(answer.value, answer.trace)
         self._turns.go_on()
         return answered
 
@@ -265,6 +265,10 @@ class ThreadWorkflow:
         self._set_status("completed")
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
+
+    def place(self) -> dict[str, Any]:
+        """For logs."""
+        return self._driver.place()
 
     def _graph_of(self, request: RunRequest) -> str:
         return request.graph or self._states.name or self._start.graph
@@ -370,7 +374,7 @@ class ThreadWorkflow:
         # validated before the activity result that opened its interrupt is applied.
         told = "error" if error is not None and self._listing.metadata is not None else status
         self._listing.status(
-            told, graph=self._states.name, pending=len(self._interrupts.waiting), values=self._values
+            told, graph=self._states.name, waiting=self._interrupts.waiting, values=self._values
         )
 
     def _values(self) -> Any:

@@ -9,7 +9,7 @@ same at every replay, and a worker with traces and one without agree on every co
 | `node PATH`, `undo NAME`, `wait` | the run                                                         |
 | `task PATH`, `effect PATH`    | the node call                                                      |
 
-A run that continues as new has one span in each workflow run, in one trace, each linked to the one before.
+A run that continues as new, or is reset, has one span in each workflow run, in one trace, each linked to the one before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from perdure.contract.trace import (
 from perdure.errors import NodeFailed
 from perdure.workflows.metrics import RunMetrics
 
-__all__ = ["OpenSpan", "RunTrace"]
+__all__ = ["OpenSpan", "RunTrace", "begun"]
 
 _Attributes = dict[str, Scalar | list[str]]
 
@@ -53,9 +53,15 @@ class OpenSpan:
         self._told = EndedSpan(name, context, parent, workflow.time_ns(), 0, attributes)
 
     def end(
-        self, error: BaseException | None = None, *, link: str = "", state: str = "", **more: Any
+        self,
+        error: BaseException | None = None,
+        *,
+        link: tuple[str, str] = ("", ""),
+        state: str = "",
+        **more: Any,
     ) -> None:
-        """Tell of it. Attributes by keyword are `perdure.*`; those that say nothing are left out."""
+        """Tell of it. `link` is what it goes on with: how, and its `traceparent`. Attributes by keyword are `perdure.*`; those
+        that say nothing are left out."""
         attributes = {**self._told.attributes, **{f"perdure.{k}": v for k, v in more.items() if v}}
         if error is not None and isinstance(error.__cause__, NodeFailed):
             # What it says of the node's own error has been looked through for secrets.
@@ -66,7 +72,9 @@ class OpenSpan:
             attributes["error.type"] = str(getattr(error, "cause_type", "") or type(error).__name__)
         failed = None if error is None or isinstance(error, asyncio.CancelledError) else str(error)
         self._trace.tell(
-            replace(self._told, attributes=attributes, error=failed, link=link, state=state),
+            replace(
+                self._told, attributes=attributes, error=failed, linked=link[0], link=link[1], state=state
+            ),
             outcome="failed" if failed else str(attributes.get("perdure.outcome", "done")),
         )
 
@@ -83,6 +91,8 @@ class RunTrace:
         self._usage = usage
         self._count = 0
         self._given = TraceContext("")
+        self._link = ("", "")
+        self._request = ""
         self._run: OpenSpan | None = None
         self._error: BaseException | None = None
         self._status = ""
@@ -119,6 +129,15 @@ class RunTrace:
         parent = self._given.parent or self._run.context
         return replace(request, trace=TraceContext(parent, self._given.state, self._run.context))
 
+    def place(self) -> dict[str, Any]:
+        return {"graph": self.metrics.graph, "run": self._request}
+
+    def context(self, request: RunRequest) -> str:
+        """What more belongs to the run is below: its span, or what that would be below."""
+        if self._run is not None and self._run.context and self._request == request.id:
+            return self._run.context
+        return request.trace.parent if request.trace is not None else ""
+
     def open(self, name: str, *, under: str = "", **attributes: Scalar) -> OpenSpan:
         """A span below the run's, or below that of the `traceparent` that is given. Attributes are `perdure.*`."""
         parent = under or (self._run.context if self._run is not None else "")
@@ -147,6 +166,7 @@ class RunTrace:
 
     def _begin(self, request: RunRequest, graph: str) -> None:
         self._error = None
+        self._request = request.id
         self._given = request.trace or TraceContext("")
         self.metrics.graph = graph
         thread = workflow.info().workflow_id
@@ -159,8 +179,12 @@ class RunTrace:
         else:
             trace = derived(32, thread, request.id)
             flags = "01" if self._sampled(trace, name) else "00"
-        # The same before and after a reset: what was done before it stays below the run.
-        span = derived(16, workflow.info().original_execution_run_id or self._workflow_run, request.id)
+        # After a reset it is another one, as the one before may have been told: linked to that.
+        original = workflow.info().original_execution_run_id or self._workflow_run
+        span = derived(16, self._workflow_run, request.id)
+        self._link = ("continued from", self._given.previous)
+        if original != self._workflow_run:
+            self._link = ("reset", traceparent(trace, derived(16, original, request.id), flags))
         attributes = self._common() | {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.agent.name": graph,
@@ -175,7 +199,7 @@ class RunTrace:
         used = self._usage()
         self._run.end(
             self._error,
-            link=self._given.previous,
+            link=self._link,
             state=self._given.state,
             outcome=outcome or self._outcome(),
             model_calls=used.get("model_calls"),
@@ -195,3 +219,20 @@ class RunTrace:
 
     def _common(self) -> _Attributes:
         return {"gen_ai.conversation.id": workflow.info().workflow_id}
+
+
+def begun(name: str, attributes: _Attributes) -> TraceContext | None:
+    """A trace that begins with this workflow, whose only span is over now; `None` where nothing is traced."""
+    externs = workflow.extern_functions()
+    emit = cast("Callable[[EndedSpan], None] | None", externs.get(EXTERN_SPAN))
+    sampled = cast("Callable[[str, str], bool] | None", externs.get(EXTERN_SAMPLED))
+    if emit is None or sampled is None:
+        return None
+    info = workflow.info()
+    trace = derived(32, info.workflow_id, info.run_id)
+    flags = "01" if sampled(trace, name) else "00"
+    context = traceparent(trace, derived(16, info.run_id), flags)
+    if is_sampled(context) and not workflow.unsafe.is_replaying():
+        started = int(info.start_time.timestamp() * 1e9)
+        emit(EndedSpan(name, context, "", started, workflow.time_ns(), attributes))
+    return TraceContext(context)

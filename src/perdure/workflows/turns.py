@@ -246,9 +246,11 @@ class Turns:
             self._listing.merge({"graph_id": self._states.name, "assistant_id": request.assistant_id})
         if request.ends_when_interrupted and _resumes(request.input):
             answers = self._interrupts.resume(request.input.resume)
+            self._tell_answered(answers, request.id)
             return replace(request, input=_command(request.input, answers))
         if request.input is None:
             self._interrupts.expire(workflow.time())
+            self._tell_answered(self._interrupts.answers, request.id)
         if request.input is not None or not self._interrupts.answers:
             if not self._interrupts.asking:
                 self._driver.root = request.id
@@ -295,13 +297,19 @@ class Turns:
                 "config": request.config,
                 "context": request.context,
             }
-            self.webhooks.tell(request.webhook, replace(ended, kwargs=kwargs), started_at=begun)
+            trace = self._driver.trace.context(request)
+            told = replace(ended, kwargs=kwargs)
+            self.webhooks.tell(request.webhook, told, started_at=begun, trace=trace)
 
     def _supersede(self, action: str) -> None:
         for queued in list(self.book.queued):
             self.cancel(CancelRequest(queued.id, "rollback" if action == "rollback" else "interrupt"))
         if self.run is not None:
             self.cancel(CancelRequest(self.run.id, "rollback" if action == "rollback" else "interrupt"))
+
+    def _tell_answered(self, answers: dict[str, Any] | None, run_id: str) -> None:
+        if answers:
+            self._tell("answered", {"interrupt_ids": list(answers)}, run_id)
 
     def _tell_end(self, run_id: str, status: ServedStatus, error: dict[str, str] | None) -> None:
         if error is not None:

@@ -55,10 +55,10 @@ class Webhooks:
         self._starting = 0
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def tell(self, url: str, run: RunRecord | None, *, started_at: float | None) -> None:
-        """`run` as it ended."""
+    def tell(self, url: str, run: RunRecord | None, *, started_at: float | None, trace: str = "") -> None:
+        """`run` as it ended. `trace` is what the call's spans are below."""
         if url and run is not None:
-            call = WebhookCall(url, workflow.info().workflow_id, run, started_at=started_at)
+            call = WebhookCall(url, workflow.info().workflow_id, run, started_at=started_at, trace=trace)
             self._starting += 1
             self._tasks[run.id] = asyncio.create_task(self._start(call))
 

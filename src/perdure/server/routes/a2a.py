@@ -7,8 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import JsonValue
 
 from perdure.server.a2a import Sending, TaskRef, cancel, send, started_by, task_now, telling
+from perdure.server.answers import JSON_OBJECT, RPC_BODY, RpcAnswer, problems, told, told_stream
 from perdure.server.backend import Backend, Server, Streamed, answer
 from perdure.server.errors import failed, not_found
 from perdure.server.filters import matches
@@ -20,9 +22,10 @@ __all__ = ["router"]
 router = APIRouter(tags=["a2a"])
 
 _MODES = ["text/plain", "application/json"]
+_TOLD = told_stream(or_json=JSON_OBJECT, but=problems(RpcAnswer, 400))
 
 
-@router.post("/a2a/{assistant_id}")
+@router.post("/a2a/{assistant_id}", **_TOLD, openapi_extra=RPC_BODY)
 async def a2a(server: Server, request: Request, assistant_id: str) -> Response:
     """`message/send`, `message/stream`, `tasks/get`, `tasks/cancel`, `tasks/resubscribe`."""
     call = None
@@ -35,7 +38,7 @@ async def a2a(server: Server, request: Request, assistant_id: str) -> Response:
         return answer(rpc_error(call.id if call else None, error), status=200 if call else 400)
 
 
-@router.get("/.well-known/agent-card.json")
+@router.get("/.well-known/agent-card.json", **told(dict[str, JsonValue]))
 async def card(server: Server, request: Request, assistant_id: str | None = None) -> Response:
     """Of the assistant, or of the only graph there is."""
     known = list(server.registry)
@@ -44,7 +47,7 @@ async def card(server: Server, request: Request, assistant_id: str | None = None
     return await _card(server, request, assistant_id or known[0])
 
 
-@router.get("/a2a/{assistant_id}/.well-known/agent-card.json")
+@router.get("/a2a/{assistant_id}/.well-known/agent-card.json", **told(dict[str, JsonValue]))
 @router.get("/a2a/{assistant_id}/.well-known/agent.json", include_in_schema=False)
 async def card_of(server: Server, request: Request, assistant_id: str) -> Response:
     return await _card(server, request, assistant_id)

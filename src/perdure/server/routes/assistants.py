@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from perdure._compat import Pregel
 from perdure.contract import names
+from perdure.server.answers import Assistant, AssistantVersion, DrawnGraph, GraphSchemas, NamedSchemas, told
 from perdure.server.backend import Server, answer
 from perdure.server.bodies import (
     AssistantCreate,
@@ -27,7 +28,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["assistants"])
 
 
-@router.post("/assistants")
+@router.post("/assistants", **told(Assistant))
 async def create_assistant(server: Server, body: AssistantCreate) -> Response:
     # Whoever may not see it is not given the one that there is.
     if_exists = body.if_exists
@@ -39,24 +40,24 @@ async def create_assistant(server: Server, body: AssistantCreate) -> Response:
     return answer(await server.assistants.create(given))
 
 
-@router.post("/assistants/search")
+@router.post("/assistants/search", **told(list[Assistant]))
 async def search_assistants(server: Server, body: AssistantSearch) -> Response:
     found = await _search(server, body)
     page, more = page_of(found, body.offset, body.limit, body.select)
     return answer(page, headers=more)
 
 
-@router.post("/assistants/count")
+@router.post("/assistants/count", **told(int))
 async def count_assistants(server: Server, body: AssistantSearch) -> Response:
     return answer(len(await _search(server, body)))
 
 
-@router.get("/assistants/{assistant_id}")
+@router.get("/assistants/{assistant_id}", **told(Assistant))
 async def get_assistant(server: Server, assistant_id: str) -> Response:
     return answer(await server.assistants.get(assistant_id))
 
 
-@router.patch("/assistants/{assistant_id}")
+@router.patch("/assistants/{assistant_id}", **told(Assistant))
 async def update_assistant(server: Server, assistant_id: str, body: AssistantPatch) -> Response:
     config = None if body.config is None else body.config.given()
     return answer(await server.assistants.update(assistant_id, body.model_dump() | {"config": config}))
@@ -76,7 +77,7 @@ async def delete_assistant(server: Server, assistant_id: str, delete_threads: bo
                 await server.threads.delete(line.thread_id)
 
 
-@router.get("/assistants/{assistant_id}/graph")
+@router.get("/assistants/{assistant_id}/graph", **told(DrawnGraph))
 async def get_graph(server: Server, assistant_id: str, xray: bool | int = False) -> Response:
     graph = await _graph(server, assistant_id)
     try:
@@ -90,7 +91,7 @@ async def get_graph(server: Server, assistant_id: str, xray: bool | int = False)
     return answer(drawn)
 
 
-@router.get("/assistants/{assistant_id}/schemas")
+@router.get("/assistants/{assistant_id}/schemas", **told(GraphSchemas))
 async def get_schemas(server: Server, assistant_id: str) -> Response:
     assistant = await server.assistants.get(assistant_id)
     name = assistant["graph_id"]
@@ -98,24 +99,24 @@ async def get_schemas(server: Server, assistant_id: str) -> Response:
     return answer({"graph_id": name, **schemas(graph)})
 
 
-@router.get("/assistants/{assistant_id}/subgraphs")
+@router.get("/assistants/{assistant_id}/subgraphs", **told(dict[str, NamedSchemas]))
 async def get_subgraphs(server: Server, assistant_id: str, recurse: bool = False) -> Response:
     return await _subgraphs(await _graph(server, assistant_id), None, recurse=recurse)
 
 
-@router.get("/assistants/{assistant_id}/subgraphs/{namespace}")
+@router.get("/assistants/{assistant_id}/subgraphs/{namespace}", **told(dict[str, NamedSchemas]))
 async def get_subgraph(server: Server, assistant_id: str, namespace: str, recurse: bool = False) -> Response:
     return await _subgraphs(await _graph(server, assistant_id), namespace, recurse=recurse)
 
 
-@router.post("/assistants/{assistant_id}/versions")
+@router.post("/assistants/{assistant_id}/versions", **told(list[AssistantVersion]))
 async def get_versions(server: Server, assistant_id: str, body: VersionSearch) -> Response:
     found = await server.assistants.versions(assistant_id, body.metadata)
     found = [version for version in found if matches(version["metadata"], server.caller.filters)]
     return answer(found[body.offset : body.offset + body.limit])
 
 
-@router.post("/assistants/{assistant_id}/latest")
+@router.post("/assistants/{assistant_id}/latest", **told(Assistant))
 async def set_latest(server: Server, assistant_id: str, body: AssistantLatest) -> Response:
     return answer(await server.assistants.set_latest(assistant_id, body.version))
 

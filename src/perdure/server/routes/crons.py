@@ -16,6 +16,7 @@ from perdure.client.limits import limited
 from perdure.contract.cron import CronJob
 from perdure.contract.limits import RunLimits
 from perdure.server.access import authorise_run
+from perdure.server.answers import Cron, told
 from perdure.server.assistants import default_id
 from perdure.server.backend import Backend, Server, answer
 from perdure.server.caller import told_of
@@ -31,20 +32,20 @@ __all__ = ["router"]
 router = APIRouter(tags=["crons"])
 
 
-@router.post("/runs/crons")
+@router.post("/runs/crons", **told(Cron))
 async def create_cron(server: Server, body: CronCreate) -> Response:
     job = await _job(server, None, body.model_dump(mode="json", exclude_unset=True))
     return answer(await server.crons.create(job, enabled=body.enabled))
 
 
-@router.post("/threads/{thread_id}/runs/crons")
+@router.post("/threads/{thread_id}/runs/crons", **told(Cron))
 async def create_thread_cron(server: Server, thread_id: str, body: CronCreate) -> Response:
     await server.threads.line(thread_id)
     job = await _job(server, thread_id, body.model_dump(mode="json", exclude_unset=True))
     return answer(await server.crons.create(job, enabled=body.enabled))
 
 
-@router.post("/runs/crons/search")
+@router.post("/runs/crons/search", **told(list[Cron]))
 async def search_crons(server: Server, body: CronSearch) -> Response:
     found = await _found(server, body)
     key = body.sort_by or "created_at"
@@ -53,17 +54,17 @@ async def search_crons(server: Server, body: CronSearch) -> Response:
     return answer(page, headers=more)
 
 
-@router.post("/runs/crons/count")
+@router.post("/runs/crons/count", **told(int))
 async def count_crons(server: Server, body: CronCount) -> Response:
     return answer(len(await _found(server, body)))
 
 
-@router.get("/runs/crons/{cron_id}")
+@router.get("/runs/crons/{cron_id}", **told(Cron))
 async def get_cron(server: Server, cron_id: str) -> Response:
     return answer(cron_shape(*await _own(server, cron_id)))
 
 
-@router.patch("/runs/crons/{cron_id}")
+@router.patch("/runs/crons/{cron_id}", **told(Cron))
 async def update_cron(server: Server, cron_id: str, body: CronPatch) -> Response:
     known, _ = await _own(server, cron_id)
     changes = body.changes()

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from perdure.server.agents import ask, assistants_by_name
+from perdure.server.answers import RPC_BODY, RpcAnswer, problems, told
 from perdure.server.backend import Backend, Server, answer
 from perdure.server.jsonrpc import (
     EXPECTED,
@@ -24,6 +25,7 @@ from perdure.server.jsonrpc import (
     replied,
     rpc_error,
 )
+from perdure.server.responses import Problem
 from perdure.server.schemas import schemas
 
 __all__ = ["router"]
@@ -33,7 +35,7 @@ router = APIRouter(tags=["mcp"])
 _VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 
 
-@router.post("/mcp")
+@router.post("/mcp", **told(RpcAnswer, also=202, but=problems(RpcAnswer, 400)), openapi_extra=RPC_BODY)
 async def mcp(server: Server, request: Request) -> Response:
     """One JSON-RPC message of an MCP client."""
     call = None
@@ -46,11 +48,11 @@ async def mcp(server: Server, request: Request) -> Response:
         return answer(rpc_error(call.id if call else None, error), status=200 if call else 400)
 
 
-@router.get("/mcp", status_code=405)
-@router.delete("/mcp", status_code=405)
+@router.get("/mcp", **told(Problem, status=405))
+@router.delete("/mcp", **told(Problem, status=405))
 async def no_session() -> Response:
     """There are no sessions, and nothing is told but answers."""
-    return Response(status_code=405, headers={"Allow": "POST"})
+    return answer({"detail": "Method Not Allowed"}, headers={"Allow": "POST"}, status=405)
 
 
 async def _answered(server: Backend, call: Call) -> dict[str, Any]:

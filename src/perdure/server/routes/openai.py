@@ -8,9 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from perdure.server.agents import assistants_by_name, outcome_of
+from perdure.server.answers import JSON_OBJECT, OpenAiProblem, problems, told, told_stream
 from perdure.server.backend import Server, Streamed, answer
 from perdure.server.bodies import RunCreate
 from perdure.server.completions import ChatRequest, completion, finished, run_body, streamed
@@ -22,8 +23,10 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["openai"])
 
+_REFUSED = problems(OpenAiProblem, 400, 403, 404, 409, 429, 500, 501, 503)
 
-@router.post("/v1/chat/completions")
+
+@router.post("/v1/chat/completions", **told_stream(or_json=JSON_OBJECT, but=_REFUSED))
 async def create_completion(server: Server, body: ChatRequest) -> Response:
     """Not tried again by OpenAI's clients where it failed: what the agent did is done."""
     try:
@@ -46,13 +49,13 @@ async def create_completion(server: Server, body: ChatRequest) -> Response:
     return answer(completion(body, started, outcome))
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", **told(dict[str, JsonValue]))
 async def list_models(server: Server) -> Response:
     named = await assistants_by_name(server)
     return answer({"object": "list", "data": [_model(name, item) for name, item in named.items()]})
 
 
-@router.get("/v1/models/{model_id}")
+@router.get("/v1/models/{model_id}", **told(dict[str, JsonValue], but=_REFUSED))
 async def get_model(server: Server, model_id: str) -> Response:
     found = (await assistants_by_name(server)).get(model_id)
     if found is None:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
+from pydantic import JsonValue
 
 from perdure.contract.run import CancelAction, RunsRequest, ServedStatus
+from perdure.server.answers import Run, told, told_stream
 from perdure.server.backend import Server, Streamed, answer
 from perdure.server.bodies import CancelMany, RunCreate
 from perdure.server.errors import failed
@@ -19,41 +21,44 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["runs"])
 
+_RESULT = "The values at its end, with `__interrupt__` where it asks, or `__error__` where it failed"
+_CANCELLED = "It is being cancelled; 204 where `wait` is set: it is over"
+
 LastEvent = Annotated[str | None, Header(alias="Last-Event-ID")]
 Modes = Annotated[list[str] | None, Query()]
 
 
-@router.post("/threads/{thread_id}/runs")
+@router.post("/threads/{thread_id}/runs", **told(Run))
 async def create_run(server: Server, thread_id: str, body: RunCreate) -> Response:
     return await _created(server, await start(server, thread_id, body))
 
 
-@router.post("/threads/{thread_id}/runs/wait")
+@router.post("/threads/{thread_id}/runs/wait", **told(JsonValue, _RESULT))
 async def wait_for_run(server: Server, thread_id: str, body: RunCreate) -> Response:
     return _waiting(server, await start(server, thread_id, body))
 
 
-@router.post("/threads/{thread_id}/runs/stream")
+@router.post("/threads/{thread_id}/runs/stream", **told_stream())
 async def stream_run(server: Server, thread_id: str, body: RunCreate) -> Response:
     return _streaming(server, await start(server, thread_id, body))
 
 
-@router.post("/runs")
+@router.post("/runs", **told(Run))
 async def create_stateless(server: Server, body: RunCreate) -> Response:
     return await _created(server, await start(server, None, body))
 
 
-@router.post("/runs/wait")
+@router.post("/runs/wait", **told(JsonValue, _RESULT))
 async def wait_for_stateless(server: Server, body: RunCreate) -> Response:
     return _waiting(server, await start(server, None, body))
 
 
-@router.post("/runs/stream")
+@router.post("/runs/stream", **told_stream())
 async def stream_stateless(server: Server, body: RunCreate) -> Response:
     return _streaming(server, await start(server, None, body))
 
 
-@router.post("/runs/batch")
+@router.post("/runs/batch", **told(list[Run]))
 async def create_batch(server: Server, body: list[RunCreate]) -> Response:
     started = [await start(server, item.thread_id, item) for item in body]
     return answer([await _shape(server, item) for item in started])
@@ -71,7 +76,7 @@ async def cancel_many(server: Server, body: CancelMany, action: CancelAction = "
                 await server.threads.cancel(thread_id, run.id, action=action)
 
 
-@router.get("/threads/{thread_id}/runs")
+@router.get("/threads/{thread_id}/runs", **told(list[Run]))
 async def list_runs(
     server: Server,
     thread_id: str,
@@ -84,7 +89,7 @@ async def list_runs(
     return answer([selected(run_shape(thread_id, run), select) for run in found])
 
 
-@router.get("/threads/{thread_id}/runs/{run_id}")
+@router.get("/threads/{thread_id}/runs/{run_id}", **told(Run))
 async def get_run(server: Server, thread_id: str, run_id: str) -> Response:
     return answer(run_shape(thread_id, await server.threads.run(thread_id, run_id)))
 
@@ -94,7 +99,7 @@ async def delete_run(server: Server, thread_id: str, run_id: str) -> None:
     await server.threads.forget_run(thread_id, run_id)
 
 
-@router.post("/threads/{thread_id}/runs/{run_id}/cancel")
+@router.post("/threads/{thread_id}/runs/{run_id}/cancel", **told(None, _CANCELLED, status=202, also=204))
 async def cancel_run(
     server: Server,
     thread_id: str,
@@ -109,7 +114,7 @@ async def cancel_run(
     return Response(status_code=204 if waits else 202)
 
 
-@router.get("/threads/{thread_id}/runs/{run_id}/join")
+@router.get("/threads/{thread_id}/runs/{run_id}/join", **told(JsonValue, _RESULT))
 async def join_run(
     server: Server, thread_id: str, run_id: str, cancel_on_disconnect: bool = False
 ) -> Response:
@@ -117,7 +122,7 @@ async def join_run(
     return _waiting(server, Started(thread_id, run_id, cancel_on_disconnect=cancel_on_disconnect))
 
 
-@router.get("/threads/{thread_id}/runs/{run_id}/stream")
+@router.get("/threads/{thread_id}/runs/{run_id}/stream", **told_stream())
 async def join_stream(
     server: Server,
     thread_id: str,

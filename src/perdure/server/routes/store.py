@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from langgraph.store.base import Item
 
+from perdure.server.answers import Item as Stored
+from perdure.server.answers import Items, Namespaces, told
 from perdure.server.backend import Server, answer
 from perdure.server.bodies import ItemDelete, ItemPut, ItemSearch, NamespaceList
 from perdure.server.errors import failed
@@ -31,7 +33,7 @@ async def put_item(server: Server, body: ItemPut) -> None:
         raise failed(422, f"body.ttl: {error}") from error
 
 
-@router.get("/store/items")
+@router.get("/store/items", **told(Stored | None, "The item, or null"))
 async def get_item(
     server: Server, key: str, namespace: str = Query(min_length=1), refresh_ttl: bool | None = None
 ) -> Response:
@@ -44,7 +46,7 @@ async def delete_item(server: Server, body: ItemDelete) -> None:
     await server.store.adelete(_namespace(body.namespace), body.key)
 
 
-@router.post("/store/items/search")
+@router.post("/store/items/search", **told(Items))
 async def search_items(server: Server, body: ItemSearch) -> Response:
     prefix = _namespace(body.namespace_prefix) if body.namespace_prefix else ()
     found = await server.store.asearch(
@@ -59,7 +61,7 @@ async def search_items(server: Server, body: ItemSearch) -> Response:
     return answer({"items": [{**_item(item), "score": item.score} for item in shown]})
 
 
-@router.post("/store/namespaces")
+@router.post("/store/namespaces", **told(Namespaces))
 async def list_namespaces(server: Server, body: NamespaceList) -> Response:
     found = await server.store.alist_namespaces(
         prefix=tuple(body.prefix) if body.prefix else None,

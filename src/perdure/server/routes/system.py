@@ -9,6 +9,7 @@ import httpx
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from perdure.server.answers import Info, Ok, told, told_as
 from perdure.server.backend import Server
 from perdure.server.errors import failed
 
@@ -19,14 +20,14 @@ ok_only = APIRouter(tags=["system"])
 """What is left with `http.disable_meta`."""
 
 
-@router.get("/ok")
-@ok_only.get("/ok")
+@router.get("/ok", **told(Ok))
+@ok_only.get("/ok", **told(Ok))
 async def ok(server: Server) -> dict[str, bool]:
     """Whether this server and Temporal are there."""
     return {"ok": await server.client.temporal.service_client.check_health()}
 
 
-@router.get("/info")
+@router.get("/info", **told(Info))
 async def info(server: Server) -> dict[str, Any]:
     return {
         "version": version("perdure"),
@@ -36,7 +37,7 @@ async def info(server: Server) -> dict[str, Any]:
     }
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", **told_as("text/plain", "In Prometheus' format"))
 async def metrics(server: Server) -> Response:
     """This process's metrics, as Prometheus reads them."""
     if server.metrics is None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 
+from perdure.server.answers import Command, told, told_stream
 from perdure.server.backend import Backend, Server, Streamed, answer
 from perdure.server.errors import failed
 from perdure.server.protocol import CommandRequest, obey
@@ -23,7 +24,7 @@ router = APIRouter(tags=["threads"])
 _MODES = ("run_modes", "lifecycle", "state_update")
 
 
-@router.get("/threads/{thread_id}/stream")
+@router.get("/threads/{thread_id}/stream", **told_stream())
 async def join_thread(
     server: Server,
     thread_id: str,
@@ -39,12 +40,12 @@ async def join_thread(
     return _streamed(thread_events(server, broker, thread_id, after=last_event_id, modes=modes))
 
 
-@router.post("/threads/{thread_id}/commands")
+@router.post("/threads/{thread_id}/commands", **told(Command))
 async def command(server: Server, thread_id: str, body: CommandRequest) -> Response:
     return answer(await obey(server, thread_id, body))
 
 
-@router.post("/threads/{thread_id}/stream/events")
+@router.post("/threads/{thread_id}/stream/events", **told_stream())
 async def stream_events(server: Server, thread_id: str, body: EventsBody) -> Response:
     """Also of a thread that is not there yet: clients listen before they start its first run."""
     return _streamed(protocol_events(server, _broker(server), thread_id, body))

@@ -15,6 +15,7 @@ from perdure.contract.run import RunsRequest
 from perdure.contract.state import HistoryRequest, StateUpdate, StateWrite, ThreadSnapshot
 from perdure.errors import ThreadNotFound
 from perdure.graph.project_ttl import ThreadTtl
+from perdure.server.answers import CheckpointMade, Pruned, State, Thread, told
 from perdure.server.backend import Backend, Server, answer
 from perdure.server.bodies import (
     StateAt,
@@ -47,7 +48,7 @@ _MOST_LOOKED_AT = 10_000
 Select = Annotated[list[str] | None, Query()]
 
 
-@router.post("/threads")
+@router.post("/threads", **told(Thread))
 async def create_thread(server: Server, body: ThreadCreate) -> Response:
     thread_id = body.thread_id or str(uuid.uuid4())
     graph = str(body.metadata.get("graph_id") or "")
@@ -72,7 +73,7 @@ async def create_thread(server: Server, body: ThreadCreate) -> Response:
     return answer(await _thread(server, thread_id))
 
 
-@router.post("/threads/search")
+@router.post("/threads/search", **told(list[Thread]))
 async def search_threads(server: Server, body: ThreadSearch) -> Response:
     where, rest = _filters(body)
     own = server.caller.filters
@@ -104,7 +105,7 @@ async def search_threads(server: Server, body: ThreadSearch) -> Response:
     return answer(shapes, headers=more)
 
 
-@router.post("/threads/count")
+@router.post("/threads/count", **told(int))
 async def count_threads(server: Server, body: ThreadCount) -> Response:
     where, rest = _filters(body)
     own = server.caller.filters
@@ -114,7 +115,7 @@ async def count_threads(server: Server, body: ThreadCount) -> Response:
     return answer(sum([_fits(line, rest) and matches(line.metadata, own) async for line in found]))
 
 
-@router.post("/threads/prune")
+@router.post("/threads/prune", **told(Pruned))
 async def prune_threads(server: Server, body: ThreadPrune) -> Response:
     if len(await server.own_threads(body.thread_ids)) < len(body.thread_ids):
         raise failed(404, "not all of these threads were found")
@@ -129,12 +130,12 @@ async def prune_threads(server: Server, body: ThreadPrune) -> Response:
     return answer({"pruned_count": pruned})
 
 
-@router.get("/threads/{thread_id}")
+@router.get("/threads/{thread_id}", **told(Thread))
 async def get_thread(server: Server, thread_id: str) -> Response:
     return answer(await _thread(server, thread_id))
 
 
-@router.patch("/threads/{thread_id}")
+@router.patch("/threads/{thread_id}", **told(Thread, also=204))
 async def patch_thread(
     server: Server, thread_id: str, body: ThreadPatch, prefer: Annotated[str, Header()] = ""
 ) -> Response:
@@ -149,7 +150,7 @@ async def delete_thread(server: Server, thread_id: str) -> None:
     await _delete(server, thread_id)
 
 
-@router.post("/threads/{thread_id}/copy")
+@router.post("/threads/{thread_id}/copy", **told(Thread))
 async def copy_thread(server: Server, thread_id: str) -> Response:
     copied = str(uuid.uuid4())
     await server.caller.allow("threads", "create", {"thread_id": copied, "metadata": {}})
@@ -158,7 +159,7 @@ async def copy_thread(server: Server, thread_id: str) -> Response:
     return answer(thread_shape(made, snapshots[0] if snapshots else None))
 
 
-@router.get("/threads/{thread_id}/state")
+@router.get("/threads/{thread_id}/state", **told(State))
 async def get_state(
     server: Server, thread_id: str, select: Select = None, subgraphs: bool = False
 ) -> Response:
@@ -166,7 +167,7 @@ async def get_state(
     return answer(selected(await _state(server, thread_id, request), select))
 
 
-@router.get("/threads/{thread_id}/state/{checkpoint_id}")
+@router.get("/threads/{thread_id}/state/{checkpoint_id}", **told(State))
 async def get_state_at(
     server: Server, thread_id: str, checkpoint_id: str, select: Select = None, subgraphs: bool = False
 ) -> Response:
@@ -174,7 +175,7 @@ async def get_state_at(
     return answer(selected(await _state(server, thread_id, request), select))
 
 
-@router.post("/threads/{thread_id}/state/checkpoint")
+@router.post("/threads/{thread_id}/state/checkpoint", **told(State))
 async def get_state_at_checkpoint(server: Server, thread_id: str, body: StateAt) -> Response:
     at = body.checkpoint
     request = HistoryRequest(
@@ -183,7 +184,7 @@ async def get_state_at_checkpoint(server: Server, thread_id: str, body: StateAt)
     return answer(selected(await _state(server, thread_id, request), body.select))
 
 
-@router.post("/threads/{thread_id}/state")
+@router.post("/threads/{thread_id}/state", **told(CheckpointMade))
 async def update_state(server: Server, thread_id: str, body: StateWriteAs) -> Response:
     at = (body.checkpoint.checkpoint_id if body.checkpoint else None) or body.checkpoint_id
     made = await server.threads.update_state(
@@ -192,7 +193,7 @@ async def update_state(server: Server, thread_id: str, body: StateWriteAs) -> Re
     return await _updated(server, thread_id, made)
 
 
-@router.post("/threads/{thread_id}/state/bulk")
+@router.post("/threads/{thread_id}/state/bulk", **told(CheckpointMade))
 async def update_state_in_bulk(server: Server, thread_id: str, body: StateBulk) -> Response:
     made = await server.threads.update_state(thread_id, _bulk(body.supersteps))
     return await _updated(server, thread_id, made)
@@ -205,7 +206,7 @@ async def _updated(server: Backend, thread_id: str, made: str) -> Response:
     return answer({"checkpoint": place, "configurable": place, "checkpoint_id": made})
 
 
-@router.get("/threads/{thread_id}/history")
+@router.get("/threads/{thread_id}/history", **told(list[State]))
 async def get_history(
     server: Server,
     thread_id: str,
@@ -215,7 +216,7 @@ async def get_history(
     return answer(await _history(server, thread_id, HistoryRequest(limit=limit, before=before)))
 
 
-@router.post("/threads/{thread_id}/history")
+@router.post("/threads/{thread_id}/history", **told(list[State]))
 async def search_history(server: Server, thread_id: str, body: StateSearch) -> Response:
     before: Any = body.before
     if isinstance(before, dict):

@@ -1,6 +1,6 @@
 """Measures what a step costs as a run grows longer: time, history, recovery, memory.
 
-    python bench/steps.py [--steps 1000] [--bytes 2048] [--long 10000] [--json results.json]
+    python bench/long_run.py [--steps 1000] [--bytes 2048] [--long 10000] [--json results.json]
 
 A real dev server with a database on disk, one worker in this process with its default settings (workflows cached), and a
 worker in a fresh process for the recovery. The graph is one node that adds one message per step and calls itself.
@@ -21,7 +21,6 @@ import argparse
 import asyncio
 import json
 import os
-import random
 import sys
 import tempfile
 import time
@@ -31,11 +30,13 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import psutil
+from chains import Chain, chain
 from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from temporalio.client import Client
 from temporalio.worker import Worker
+from text import text
 from typing_extensions import TypedDict
 
 from perdure.client.client import PerdureClient
@@ -47,7 +48,6 @@ from perdure.worker.plugin import PerdurePlugin
 QUEUE = "bench"
 WINDOW = 100
 REPLAY_SECONDS = 2.0
-_WORDS = ["".join(random.Random(n).choices("abcdefghijklmnopqrstuvwxyz", k=2 + n % 9)) for n in range(5000)]
 
 
 class State(TypedDict):
@@ -90,16 +90,10 @@ class Clock:
         return wall, cpu
 
 
-def text(seed: int, size: int) -> str:
-    """`size` bytes of words that compress about as well as prose."""
-    rng = random.Random(seed)
-    return " ".join(rng.choices(_WORDS, k=size // 3 + 1))[:size]
-
-
 def build_graph(clock: Clock | None = None) -> Any:
     """A node that adds a message, and takes the oldest one away when there are `keep`."""
 
-    def work(state: State) -> dict[str, Any]:
+    async def work(state: State) -> dict[str, Any]:
         if clock is not None:
             clock.tick()
         step = state["step"] + 1
@@ -113,16 +107,6 @@ def build_graph(clock: Clock | None = None) -> Any:
     builder.add_edge(START, "work")
     builder.add_conditional_edges("work", lambda state: "work" if state["step"] < state["steps"] else END)
     return builder.compile()
-
-
-@dataclass
-class Chain:
-    """The histories of one run: it continues as new now and then."""
-
-    thread: str
-    runs: list[str]
-    events: list[int]
-    size_bytes: int
 
 
 async def run(server: DevServer, payloads: str, thread: str, state: dict[str, Any]) -> tuple[Clock, Chain]:
@@ -141,31 +125,6 @@ async def run(server: DevServer, payloads: str, thread: str, state: dict[str, An
 async def connect(address: str, payloads: str, clock: Clock | None = None) -> Client:
     plugin = PerdurePlugin({"bench": build_graph(clock)}, payloads=payloads)
     return await connect_temporal(address, plugins=[plugin])
-
-
-async def chain(client: Client, thread: str) -> Chain:
-    """All workflow runs of a thread, oldest first."""
-    runs, events, size = [], [], 0
-    run_id = (await client.get_workflow_handle(thread).describe()).run_id
-    first = client.get_workflow_handle(thread, run_id=run_id)
-    async for event in first.fetch_history_events():
-        run_id = event.workflow_execution_started_event_attributes.first_execution_run_id
-        break
-    while run_id:
-        handle = client.get_workflow_handle(thread, run_id=run_id)
-        info = (await handle.describe()).raw_description.workflow_execution_info
-        runs.append(run_id)
-        events.append(info.history_length)
-        size += info.history_size_bytes
-        run_id = await next_run(client, thread, run_id)
-    return Chain(thread, runs, events, size)
-
-
-async def next_run(client: Client, thread: str, run_id: str) -> str:
-    last = None
-    async for event in client.get_workflow_handle(thread, run_id=run_id).fetch_history_events():
-        last = event
-    return last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id if last else ""
 
 
 async def replay_seconds(server: DevServer, payloads: str, found: Chain) -> dict[str, float]:
@@ -205,7 +164,7 @@ def growth(clock: Clock, start: tuple[int, int], end: tuple[int, int]) -> dict[s
     }
 
 
-async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     payloads = (folder / "payloads").as_uri()
     fresh = {"messages": [], "step": 0, "keep": 0}
     results: dict[str, Any] = {"steps": options.steps, "bytes": options.bytes, "cpus": os.cpu_count()}
@@ -216,22 +175,32 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         http_port=None,
         search_attributes=names.SEARCH_ATTRIBUTES,
     ) as server:
-        state = {**fresh, "steps": options.steps, "bytes": options.bytes}
-        clock, found = await run(server, payloads, "growing", state)
-        last = options.steps - 1
-        results["time"] = growth(clock, (50, 50 + WINDOW), (last - WINDOW, last))
-        limit = 1.3 * options.bytes + 2048
-        per_step = found.size_bytes / options.steps
-        results["history"] = {
+        if options.steps:
+            results |= await measure_growing(options, server, payloads, fresh)
+        if options.long:
+            results |= await measure_long(options, server, payloads, fresh)
+    return results
+
+
+async def measure_growing(
+    options: argparse.Namespace, server: DevServer, payloads: str, fresh: dict[str, Any]
+) -> dict[str, Any]:
+    state = {**fresh, "steps": options.steps, "bytes": options.bytes}
+    clock, found = await run(server, payloads, "growing", state)
+    last = options.steps - 1
+    limit = 1.3 * options.bytes + 2048
+    per_step = found.size_bytes / options.steps
+    results: dict[str, Any] = {
+        "time": growth(clock, (50, 50 + WINDOW), (last - WINDOW, last)),
+        "history": {
             "runs": len(found.runs),
             "bytes_per_step": per_step,
             "limit": limit,
             "ratio": per_step / limit,
-        }
-        if len(found.runs) > 1:
-            results["replay"] = await replay_seconds(server, payloads, found)
-        if options.long:
-            results |= await measure_long(options, server, payloads, fresh)
+        },
+    }
+    if len(found.runs) > 1:
+        results["replay"] = await replay_seconds(server, payloads, found)
     return results
 
 
@@ -262,9 +231,28 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+async def measure(options: dict[str, Any]) -> dict[str, Any]:
+    """The rows for bench/run.py: the long run alone. `options`: `folder`, and `steps` where it is not 10,000."""
+    steps = options.get("steps", 10_000)
+    long = {"long": steps, "long_bytes": 200, "long_keep": 50, "steps": 0, "bytes": 0}
+    found = await measured(argparse.Namespace(**long), Path(options["folder"]))
+    last, grown = found["long"]["ratio"], found["memory"]["grown_per_step"]
+    by = {"name": f"last 100 of {steps:,} steps, by steps 50 to 150", "value": last, "unit": "×"}
+    cpu = {"name": "the same in processor time", "value": found["long"]["cpu_ratio"], "unit": "×"}
+    memory = {"name": "worker memory: growth per step in the second half", "value": grown, "unit": "bytes"}
+    rows = [
+        by | {"target": "≤ 1.2 ×", "limit": 1.2, "met": last <= 1.2},
+        cpu,
+        memory | {"target": "≤ 1,024 bytes", "limit": 1024, "met": grown <= 1024},
+    ]
+    return {"rows": rows, "more": found}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what a step costs as a run grows longer.")
-    parser.add_argument("--steps", type=int, default=1000, help="of the growing run; at least 300")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="of the growing run; at least 300; 0 leaves it out"
+    )
     parser.add_argument("--bytes", type=int, default=2048, help="of new messages per step")
     parser.add_argument("--long", type=int, default=10_000, help="steps of the long run; 0 leaves it out")
     parser.add_argument(
@@ -278,7 +266,7 @@ def main() -> None:
         asyncio.run(replay(*options.replay))
         return
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as folder:
-        results = asyncio.run(measure(options, Path(folder)))
+        results = asyncio.run(measured(options, Path(folder)))
     told = json.dumps(results, indent=2)
     if options.json:
         options.json.write_text(told + "\n")
