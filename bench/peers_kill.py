@@ -21,16 +21,15 @@ from typing import Any
 
 from suite.contestant import measure as measured
 from suite.postgres import postgres
-from suite.scenarios import Scenario
 
 CONTESTANTS = ("langgraph-sqlite", "langgraph-postgres", "dbos")
 FULL = {"steps": 1000, "kill_at": 500, "bytes": 256}
+SECONDS = 240.0
 QUICK = {"steps": 400, "kill_at": 100, "bytes": 256}
 
 
 async def measure(options: dict[str, Any]) -> dict[str, Any]:
     """A row `next step, CONTESTANT` each, in seconds; `more` has the errors of those that did not go on."""
-    scenario = Scenario(name="kill", title="", parameters=FULL, quick=QUICK, limit=280)
     parameters = QUICK if options.get("quick") else FULL
     rows: list[dict[str, Any]] = []
     errors: dict[str, str] = {}
@@ -38,7 +37,9 @@ async def measure(options: dict[str, Any]) -> dict[str, Any]:
         dsn = database[0] if database else None
         for name in CONTESTANTS:
             services = {"temporal": None, "postgres": dsn}
-            found = await asyncio.to_thread(measured, scenario, name, parameters, services)
+            found = await asyncio.to_thread(
+                measured, "kill", name, parameters, services=services, seconds=SECONDS
+            )
             if found["ok"]:
                 row = {"name": f"next step, {name}", "value": found["wall_seconds"], "unit": "s"}
                 rows.append(row | found["more"])
