@@ -271,6 +271,13 @@ async def test_the_trace_of_the_support_agent(
     [run_span] = [span for span in collector.spans if span.name == "invoke_agent support"]
     assert run_span.attributes["gen_ai.agent.name"] == "support"
     assert run_span.attributes["gen_ai.conversation.id"] == "case-7"
+    assert run_span.attributes["perdure.outcome"] == "completed"
+    assert run_span.attributes["perdure.model_calls"] == 2
+    chats = [span.attributes for span in collector.spans if span.name == "chat OfflineModel"]
+    assert [told["gen_ai.operation.name"] for told in chats] == ["chat", "chat"]
+    assert {told["gen_ai.request.model"] for told in chats} == {"OfflineModel"}
+    assert len({span.id for span in collector.spans}) == len(collector.spans)
+    assert sample.message.encode()[:40] not in b"".join(collector.raw)
 
 
 async def test_the_trace_of_a_purchase_that_is_taken_back(
@@ -297,6 +304,14 @@ async def test_the_trace_of_a_purchase_that_is_taken_back(
     )
     assert once.said == f"503 Service Unavailable from {services.env['PURCHASE_PAYMENTS_URL']}/charge"
     assert again.attributes["perdure.attempt"] == 2
+    by_name = {span.name: span.attributes for span in collector.spans}
+    assert by_name["effect tools/charge"]["perdure.key"] == by_name["undo charge"]["perdure.key"] != ""
+    assert by_name["execute_tool charge"]["gen_ai.operation.name"] == "execute_tool"
+    assert by_name["execute_tool charge"]["gen_ai.tool.call.id"]
+    assert by_name["invoke_agent purchase"]["perdure.outcome"] == "failed"
+    assert {told["gen_ai.conversation.id"] for told in by_name.values()} == {"order-1"}
+    assert len({span.id for span in collector.spans}) == len(collector.spans)
+    assert ORDER["address"].encode() not in b"".join(collector.raw)
 
 
 class Wide(TypedDict, total=False):

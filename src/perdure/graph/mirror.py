@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
@@ -69,6 +69,11 @@ class _CallThenWrite(Runnable[Any, Any]):
         self._writers = [untraced(writer) for writer in writers]
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
+        if config is not None:
+            # As in LangGraph's sequence: the name is that of the call, and not of what the node calls.
+            config = cast(
+                "RunnableConfig", {k: v for k, v in config.items() if k not in ("run_name", "run_id")}
+            )
         output = await self._proxy.ainvoke(input, config)
         # For routers that call `get_config()`.
         before = var_child_runnable_config.set(config)
