@@ -11,7 +11,7 @@ What stays in the workflow: nodes without a body of their own, nodes declared `d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
@@ -62,7 +62,9 @@ class _CallThenWrite(Runnable[Any, Any]):
         self._writers = [untraced(writer) for writer in writers]
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
-        output = await self._proxy.ainvoke(input, config)
+        # The name is the node's own, as in LangGraph: what it calls has others.
+        unnamed = {key: value for key, value in (config or {}).items() if key != "run_name"}
+        output = await self._proxy.ainvoke(input, cast("RunnableConfig", unnamed))
         # For routers that call `get_config()`.
         before = var_child_runnable_config.set(config)
         try:
