@@ -23,7 +23,7 @@ from suite.postgres import postgres
 
 CONTESTANTS = ("langgraph-sqlite", "langgraph-postgres", "dbos")
 FULL = {"steps": 1000, "kill_at": 500, "bytes": 256}
-SECONDS = 235.0
+SECONDS = 240.0
 QUICK = {"steps": 400, "kill_at": 100, "bytes": 256}
 
 

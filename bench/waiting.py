@@ -1,6 +1,6 @@
 """Measures threads that wait for a decision: what each costs the worker, and how soon a decided one goes on.
 
-    python bench/waiting.py [--threads 2000] [--decisions 240] [--rate 10] [--json results.json]
+    python bench/waiting.py [--threads 3000] [--decisions 240] [--rate 5] [--json results.json]
 
 `perdure worker` in a process of its own with its defaults, which keep 500 threads in memory. The graph asks (`interrupt`) in
 its first node; the second one tells when it begins.
@@ -74,10 +74,11 @@ async def memory(client: PerdureClient, worker: WorkerProcess, threads: int) -> 
 
 
 async def decisions(
-    client: PerdureClient, place: Place, threads: int, count: int, rate: float
+    client: PerdureClient, place: Place, worker: WorkerProcess, threads: int, count: int, rate: float
 ) -> dict[str, Any]:
     """Seconds until the next node call, for threads that are in the worker's memory and for others."""
     sent: dict[str, float] = {}
+    cpu = worker.cpu_seconds
     cached = [f"waiting-{number}" for number in range(threads - 1, threads - 1 - count // 2, -1)]
     others = [f"waiting-{number}" for number in range(count - count // 2)]
     order = [thread for pair in zip(others, cached, strict=False) for thread in pair]
@@ -99,6 +100,7 @@ async def decisions(
     return {
         "rate": rate,
         "count": len(order),
+        "cpu_seconds_each": (worker.cpu_seconds - cpu) / len(order),
         "all": _spread(list(took.values())),
         "cached": _spread([took[thread] for thread in cached if thread in took]),
         "others": _spread([took[thread] for thread in others if thread in took]),
@@ -116,8 +118,8 @@ def _spread(seconds: list[float]) -> dict[str, float]:
 async def measure(options: dict[str, Any]) -> dict[str, Any]:
     """Rows `memory` and `decision`."""
     quick = bool(options.get("quick"))
-    threads = options.get("threads") or (1200 if quick else 2000)
-    count, rate = options.get("decisions") or (100 if quick else 240), options.get("rate") or 10
+    threads = options.get("threads") or (1200 if quick else 3000)
+    count, rate = options.get("decisions") or (100 if quick else 240), options.get("rate") or 5
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as name:
         folder = Path(name)
         async with dev_server(folder) as server:
@@ -126,7 +128,7 @@ async def measure(options: dict[str, Any]) -> dict[str, Any]:
             worker = await place.spawn()
             try:
                 more: dict[str, Any] = {"memory": await memory(client, worker, threads)}
-                more["decision"] = await decisions(client, place, threads, count, rate)
+                more["decision"] = await decisions(client, place, worker, threads, count, rate)
             finally:
                 await worker.kill()
     size, delay = more["memory"]["bytes_per_thread"], more["decision"]["all"]["p99_seconds"]
@@ -155,9 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--threads", type=int, default=2000, help="that wait")
+    parser.add_argument("--threads", type=int, default=3000, help="that wait")
     parser.add_argument("--decisions", type=int, default=240)
-    parser.add_argument("--rate", type=float, default=10, help="decisions a second")
+    parser.add_argument("--rate", type=float, default=5, help="decisions a second")
     parser.add_argument("--json", type=Path, help="write the results there, too")
     options = parser.parse_args()
     results = asyncio.run(measure(vars(options)))

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+SECONDS = 240.0
 KILLS = 3
 BETWEEN_KILLS = 75
 _READY = b"ready "
@@ -63,7 +64,10 @@ class Life:
 
     async def result(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        return json.loads(await self.process.stdout.read())
+        said = await self.process.stdout.read()
+        if not said.strip():
+            raise RuntimeError(f"the process ended without a result: {self.last_words()}")
+        return json.loads(said)
 
     def fail_if_over(self) -> None:
         if self.process.returncode is not None:
@@ -78,19 +82,19 @@ async def kill(given: dict[str, Any]) -> dict[str, Any]:
     notes = Path(given["folder"], "notes")
     await asyncio.to_thread(notes.touch)
     given = given | {"notes": str(notes), "again": False}
-    seconds = given.get("seconds", 100.0)
+    until = time.perf_counter() + given.get("seconds", SECONDS)
     took: list[dict[str, float]] = []
     life = await Life.start(given)
     try:
         for number in range(KILLS):
-            await _noted(notes, given["kill_at"] + number * BETWEEN_KILLS, life, seconds)
+            await _noted(notes, given["kill_at"] + number * BETWEEN_KILLS, life, until)
             await life.kill()
             calls = len(_times(notes))
             life = await Life.start(given | {"again": True})
-            first = (await _noted(notes, calls + 1, life, seconds))[calls]
+            first = (await _noted(notes, calls + 1, life, until))[calls]
             ready = life.ready or first
             took.append({"from_ready": max(0.0, first - ready), "from_start": first - life.began})
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(until - time.perf_counter()):
             result = await life.result()
     finally:
         await life.kill()
@@ -114,12 +118,11 @@ def _times(notes: Path) -> list[float]:
     return [float(line) for line in notes.read_text().split("\n")[:-1]]
 
 
-async def _noted(notes: Path, calls: int, life: Life, seconds: float) -> list[float]:
+async def _noted(notes: Path, calls: int, life: Life, until: float) -> list[float]:
     """The times of all calls, once there are so many."""
-    until = time.perf_counter() + seconds
     while len(found := _times(notes)) < calls:
         life.fail_if_over()
         if time.perf_counter() > until:
-            raise TimeoutError(f"no node call number {calls} within {seconds:.0f} s: {life.last_words()}")
+            raise TimeoutError(f"no node call number {calls} in time: {life.last_words()}")
         await asyncio.sleep(0.005)
     return found

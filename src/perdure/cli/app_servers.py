@@ -44,18 +44,25 @@ def dev(
     no_reload: NoReload = False,
 ) -> None:
     """Start Temporal, a worker and LangGraph's server API for development."""
-    from perdure.cli.dev import DevOptions, dev
+    from perdure.cli.early import EarlyWorker
 
-    options = DevOptions(
-        port=port_temporal,
-        ui_port=ui_port,
-        worker=not no_worker,
-        in_memory=in_memory,
-        clean=clean,
-        http=None if no_http else (host, port),
-        max_activities=n_jobs_per_worker,
-    )
-    finish(dev(context.obj, options))
+    async def work() -> int:
+        async with EarlyWorker(wanted=not no_worker) as early:
+            # A second's worth of modules, which the early worker loads at the same time.
+            from perdure.cli.dev import DevOptions, dev
+
+            options = DevOptions(
+                port=port_temporal,
+                ui_port=ui_port,
+                worker=not no_worker,
+                in_memory=in_memory,
+                clean=clean,
+                http=None if no_http else (host, port),
+                max_activities=n_jobs_per_worker,
+            )
+            return await dev(context.obj, options, early)
+
+    finish(work())
 
 
 def serve(

@@ -12,7 +12,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rich.text import Text
 
 from perdure.cli.connection import find_project, payloads_of, server_directory
 from perdure.cli.console import stderr
+from perdure.cli.early import EarlyWorker, spawn
 from perdure.cli.http import INSTALL_HINT, free_port, installed
 from perdure.cli.settings import OK, USAGE, Settings
 from perdure.contract import names
@@ -54,7 +54,7 @@ class DevOptions:
     max_activities: int | None = None
 
 
-async def dev(settings: Settings, options: DevOptions) -> int:
+async def dev(settings: Settings, options: DevOptions, early: EarlyWorker) -> int:
     """Run until SIGINT or SIGTERM; a second one kills."""
     project = find_project(settings) if not options.worker else (find_project(settings) or load_project(None))
     directory = server_directory(project)
@@ -76,9 +76,8 @@ async def dev(settings: Settings, options: DevOptions) -> int:
             _banner(console, server, project, settings, api=_api_of(worker, options))
             tasks = [asyncio.create_task(_keep_server(server, console))]
             if options.worker and project is not None:
-                tasks.append(
-                    asyncio.create_task(_keep_worker(server.address, project, settings, console, worker))
-                )
+                keeping = _keep_worker(server.address, project, settings, console, worker, early)
+                tasks.append(asyncio.create_task(keeping))
             await _until(stop, tasks)
             console.print("stopping; what runs goes on at the next `perdure dev`", style="dim")
             for task in reversed(tasks):
@@ -159,11 +158,16 @@ async def _keep_server(server: DevServer, console: Console) -> None:
 
 
 async def _keep_worker(
-    address: str, project: Project, settings: Settings, console: Console, arguments: list[str]
+    address: str,
+    project: Project,
+    settings: Settings,
+    console: Console,
+    arguments: list[str],
+    early: EarlyWorker,
 ) -> None:
     while True:
         changed = _newest_change(project.root)
-        code = await _run_worker(address, project, settings, arguments)
+        code = await _run_worker(address, project, settings, arguments, early)
         if code == USAGE:
             console.print("the worker starts again as soon as a file of the project changes", style="yellow")
             while _newest_change(project.root) == changed:  # noqa: ASYNC110 - files change by themselves
@@ -173,22 +177,19 @@ async def _keep_worker(
             await asyncio.sleep(_RESTART_SECONDS)
 
 
-async def _run_worker(address: str, project: Project, settings: Settings, arguments: list[str]) -> int:
+async def _run_worker(
+    address: str, project: Project, settings: Settings, arguments: list[str], early: EarlyWorker
+) -> int:
     info = running(server_directory(project))
     in_memory = {STORE_VARIABLE: "memory"} if info is not None and info.database is None else {}
-    command = [sys.executable, "-m", "perdure.cli", "--config", str(project.file), "--address", address]
-    command += ["--task-queue", settings.task_queue, *(["--debug"] if settings.debug else [])]
+    command = ["--config", str(project.file), "--address", address, "--task-queue", settings.task_queue]
+    command += ["--debug"] if settings.debug else []
     command += ["--namespace", settings.namespace] if settings.namespace else []
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        "worker",
-        "--tied",
-        *arguments,
-        env={**in_memory, **os.environ},
-        stdin=asyncio.subprocess.PIPE,
-        # A Ctrl-C at the terminal is for this process, which stops the worker first and the server then.
-        start_new_session=True,
-    )
+    command += ["worker", "--tied", *arguments]
+    environment = {**in_memory, **os.environ}
+    process = await early.take(command, environment)
+    if process is None:
+        process = await spawn("-m", "perdure.cli", *command, environment=environment)
     try:
         return await process.wait()
     finally:
