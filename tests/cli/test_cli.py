@@ -102,6 +102,7 @@ def test_show_as_json_has_values_steps_and_decisions(cli: Cli) -> None:
     cli("approve", "show-1")
     cli("attach", "show-1")
     told = cli("show", "show-1", "--json").json()
+    assert set(told) == {"thread", "graph", "status", "problem", "values", "interrupts", "usage", "story"}
     assert (told["graph"], told["status"], told["interrupts"]) == ("asking", "completed", [])
     assert told["values"]["log"] == ["decided approve"]
     story = [entry.get("outcome") or entry["kind"] for entry in told["story"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -103,3 +103,33 @@ async def test_the_story_of_a_run_that_failed_and_was_taken_back() -> None:
     lines = shown.get().splitlines()
     assert any("✓ think" in line and "2 attempts (connection)" in line for line in lines)
     assert any("  ✓ effect charge" in line for line in lines)
+
+
+def test_calls_that_are_alike_share_a_line_and_the_latest_lines_are_told() -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def call(node: str, second: int, step: int, **more: Any) -> Step:
+        times = {
+            "scheduled": begun + timedelta(seconds=second),
+            "closed": begun + timedelta(seconds=second + 1),
+        }
+        return Step(f"{node}:{second}", node, step, outcome="done", **times, **more)
+
+    story = Story()
+    story.entries = [call("plan", 0, 1), *(call("child", 1 + n, 2) for n in range(3))]
+    story.entries += [call("child", 4, 2, attempts=2, failures=["timeout"]), call("child", 5, 3)]
+
+    def shown(last: int) -> list[str]:
+        console = Console(width=100, no_color=True)
+        with console.capture() as told:
+            console.print(story_table(story, last=last))
+        return [" ".join(line.split()) for line in told.get().splitlines()]
+
+    everything = [
+        "+0.00 s ✓ plan 1.00 s",
+        "+1.00 s ✓ child ×3 3.00 s",
+        "+4.00 s ✓ child 1.00 s 2 attempts (timeout)",
+        "+5.00 s ✓ child 1.00 s",
+    ]
+    assert shown(0) == shown(4) == everything
+    assert shown(1) == ["… 3 earlier --last 0 tells all", everything[-1]]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.graph import START, MessagesState, StateGraph
 
+from perdure import durable
 from perdure.errors import ConfigError, GraphLoadError
 from perdure.graph.project import Project, load_project
 from perdure.graph.project_settings import plugin_options
@@ -33,6 +36,27 @@ async def test_its_keys_are_options_of_the_plugin(tmp_path: Path) -> None:
     PerdurePlugin(**options)
 
 
+def _nothing(state: MessagesState) -> dict[str, Any]:
+    return {}
+
+
+async def test_its_heartbeat_is_that_of_nodes_that_declare_none(tmp_path: Path) -> None:
+    options = await plugin_options(project(tmp_path, {"heartbeat_seconds": 60}))
+    inner = StateGraph(MessagesState).add_node("plain", _nothing)
+    inner.add_node("declared", _nothing, metadata=durable(heartbeat=timedelta(seconds=9)))
+    inner.add_edge(START, "plain").add_edge("plain", "declared")
+    graph = StateGraph(MessagesState).add_node("inner", inner.compile()).add_edge(START, "inner").compile()
+
+    def limits(**settings: Any) -> list[float]:
+        mirror = PerdurePlugin({"g": graph}, **settings).registry.mirror("g")
+        nodes = mirror.nodes["inner"].subgraphs[0].nodes
+        return [nodes[name].bound.policy.heartbeat.total_seconds() for name in ("plain", "declared")]
+
+    assert (limits(), limits(**options)) == ([5, 9], [60, 9])
+    with pytest.raises(ConfigError, match="heartbeat must be a timedelta above zero"):
+        limits(heartbeat=timedelta(0))
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
@@ -52,6 +76,7 @@ async def test_its_keys_are_options_of_the_plugin(tmp_path: Path) -> None:
             ConfigError,
             "'perdure.classify' is a int; it must be a function",
         ),
+        ({"heartbeat_seconds": 0}, ConfigError, "'perdure.heartbeat_seconds' is 0; it must be a number"),
         ({"classify": "./own_table.py:other"}, GraphLoadError, "has no 'other'"),
         ({"classify": 3}, ConfigError, "perdure.classify"),
     ],

@@ -124,6 +124,22 @@ class Story:
         return list(self._open.values())
 
     @property
+    def begun(self) -> datetime | None:
+        """When its first entry was."""
+        if not self.entries:
+            return None
+        first = self.entries[0]
+        return first.time if isinstance(first, Note) else first.scheduled
+
+    def tells(self, problem: str) -> bool:
+        """Whether its end says so already."""
+        return any(
+            note.kind == "ended" and problem in note.text
+            for note in self.entries[-1:]
+            if isinstance(note, Note)
+        )
+
+    @property
     def usage(self) -> Usage:
         """Of all that the history tells of, also of earlier runs on the thread."""
         told = ({"models": step.models, "tools": step.tools} for step in self.steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.table import Table
@@ -48,25 +49,53 @@ def entry_line(entry: Step | Note) -> Text:
     return line.append("   ").append_text(about) if about else line
 
 
-def story_table(story: Story) -> Table:
-    """All of it: when (since its beginning), what, how long it took, and what is to be said of it."""
+def story_table(story: Story, *, last: int = 0) -> Table:
+    """All of it, or its `last` lines: when (since its beginning), what, how long it took, and what is to be said of it.
+
+    Calls of one node in one step of which nothing is to be said share a line: a `Send` may make hundreds.
+    """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(overflow="fold", ratio=1)
-    first = story.entries[0] if story.entries else None
-    begun = first.time if isinstance(first, Note) else first.scheduled if first else datetime.now(UTC)
-    for entry in story.entries:
+    begun = story.begun or datetime.now(UTC)
+    groups = _grouped(story.entries)
+    left_out = len(groups) - last if last else 0
+    if left_out > 0:
+        table.add_row(
+            "", Text(f"… {left_out} earlier", style="dim"), "", Text("--last 0 tells all", style="dim")
+        )
+    for group in groups[max(0, left_out) :]:
+        entry = group[0]
         if isinstance(entry, Note):
             since = f"+{duration(entry.time - begun)}"
             table.add_row(
                 since, _note_name(entry), duration(entry.waited) if entry.waited else "", _said(entry)
             )
             continue
-        took = (entry.closed or datetime.now(UTC)) - entry.scheduled
-        table.add_row(f"+{duration(entry.scheduled - begun)}", _name(entry), duration(took), _about(entry))
+        ends = [step.closed or datetime.now(UTC) for step in group if isinstance(step, Step)]
+        name = _name(entry).append(f" ×{len(group)}" if len(group) > 1 else "")
+        took = duration(max(ends) - entry.scheduled)
+        table.add_row(f"+{duration(entry.scheduled - begun)}", name, took, _about(entry))
     return table
+
+
+def _grouped(entries: Sequence[Step | Note]) -> list[list[Step | Note]]:
+    groups: list[list[Step | Note]] = []
+    for entry in entries:
+        if groups and _alike(groups[-1][0], entry):
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    return groups
+
+
+def _alike(one: Step | Note, other: Step | Note) -> bool:
+    if isinstance(one, Note) or isinstance(other, Note):
+        return False
+    same = (one.node, one.step, one.kind, one.outcome) == (other.node, other.step, other.kind, other.outcome)
+    return same and one.outcome == "done" and not _about(one) and not _about(other)
 
 
 def used(usage: Usage) -> str:

@@ -34,11 +34,18 @@ def list_threads(
 
 
 @threads.command()
-def show(context: typer.Context, thread: Thread, as_json: AsJson = False) -> None:
+def show(
+    context: typer.Context,
+    thread: Thread,
+    last: Annotated[
+        int, typer.Option(min=0, help="Lines of its story, the latest; 0: all. With --json always all.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
     """Tell a thread's story: steps, attempts, errors, state."""
     from perdure.cli.threads import show
 
-    finish(show(context.obj, thread, as_json=as_json))
+    finish(show(context.obj, thread, last=last, as_json=as_json))
 
 
 @threads.command()

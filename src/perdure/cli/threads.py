@@ -17,7 +17,7 @@ from perdure.cli.story import Story
 from perdure.cli.story_view import story_table, used
 from perdure.client import PerdureClient
 from perdure.client.client import ThreadInfo
-from perdure.client.handle import thread_status
+from perdure.client.handle import graph_of, thread_status
 from perdure.contract import names
 from perdure.contract.thread import ThreadState
 from perdure.errors import ConfigError, PerdureError, RunFailed, ThreadNotFound
@@ -102,8 +102,8 @@ def _table(threads: list[ThreadInfo]) -> None:
     stdout().print(table)
 
 
-async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
-    """A thread's story and state. Without a worker: its story alone."""
+async def show(settings: Settings, thread: str, *, last: int, as_json: bool) -> int:
+    """A thread's story and state. Without a worker: its story alone. `last`: so many lines of it, unless it is 0."""
     client = await open_client(settings, find_project(settings))
     handle = client.temporal.get_workflow_handle(thread)
     description = await _describe(handle)
@@ -115,31 +115,33 @@ async def show(settings: Settings, thread: str, *, as_json: bool) -> int:
     closed_as = description.status.name.lower() if description.status else "unknown"
     status = thread_status(memo, description.typed_search_attributes) if running else _spelling(closed_as)
     usage = state.usage if state is not None else None
+    graph = graph_of(memo, description.typed_search_attributes)
     if as_json:
         values = None if state is None else state.values
         interrupts = state.interrupts if state else []
-        facts = {"thread": thread, "graph": memo.get("graph"), "status": status, "problem": problem}
+        facts = {"thread": thread, "graph": graph or None, "status": status, "problem": problem}
         print_data(
             {**facts, "values": values, "interrupts": interrupts, "usage": usage, "story": story.entries},
             as_json=True,
         )
         return OK
     console = stdout()
-    heading = Text(thread, style="bold").append(f" · {memo.get('graph', '')} · ", style="dim")
+    heading = Text(thread, style="bold").append(f" · {graph or 'no graph yet'} · ", style="dim")
     console.print(heading.append(status, style=_STYLES.get(status, "dim")))
     ended = description.close_time or datetime.now(UTC)
-    started = f"{description.start_time.astimezone():%Y-%m-%d %H:%M:%S}"
-    console.print(f"started {started}, {duration(ended - description.start_time)}", style="dim")
+    # Temporal's own is that of the part since it was continued as new.
+    begun = min(story.begun or description.start_time, description.start_time)
+    console.print(f"started {begun.astimezone():%Y-%m-%d %H:%M:%S}, {duration(ended - begun)}", style="dim")
     if cost := used(story.usage):
         console.print(f"used {cost}", style="dim")
     console.print()
-    console.print(story_table(story))
+    console.print(story_table(story, last=last))
     for item in state.interrupts if state else []:
         show_interrupt(console, item)
-    if problem:
+    if problem and not story.tells(problem):
         console.print(Text(f"\n{problem}", style="red" if state else "yellow"), soft_wrap=True)
     if state is not None and state.values:
-        console.print()
+        console.print("\nstate", style="dim")
         print_data(state.values, as_json=False)
     return OK
 

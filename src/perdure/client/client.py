@@ -28,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from perdure.client.again import sent
 from perdure.client.attributes import search_attributes
 from perdure.client.forks import happened_since, warn_of_effects
-from perdure.client.handle import RunHandle, query, query_state, thread_not_found, thread_status
+from perdure.client.handle import RunHandle, graph_of, query, query_state, thread_not_found, thread_status
 from perdure.client.limits import limited
 from perdure.contract import names
 from perdure.contract.budget import Budget
@@ -385,8 +385,7 @@ async def _thread_info(execution: WorkflowExecution) -> ThreadInfo:
     closed_as = {"canceled": "cancelled"}.get(closed_as, closed_as)
     return ThreadInfo(
         thread_id=execution.id,
-        # A thread that was made without a graph has the one of its latest run.
-        graph=str(memo.get("graph") or found.get(names.SEARCH_GRAPH) or ""),
+        graph=graph_of(memo, execution.typed_search_attributes),
         status=thread_status(memo, execution.typed_search_attributes) if open_ else closed_as,
         pending=int(str(found.get(names.SEARCH_PENDING) or memo.get("pending") or 0)) if open_ else 0,
         started_at=execution.start_time,

@@ -34,6 +34,7 @@ from perdure.telemetry.propagation import calling
 
 __all__ = [
     "RunHandle",
+    "graph_of",
     "query",
     "query_history",
     "query_state",
@@ -261,6 +262,12 @@ def thread_status(memo: Mapping[str, Any], attributes: TypedSearchAttributes) ->
     """A thread's status as its workflow wrote it where lists can see it; "running" before it wrote anything."""
     found = {pair.key.name: pair.value for pair in attributes.search_attributes}
     return str(found.get(names.SEARCH_STATUS) or memo.get("status") or "running")
+
+
+def graph_of(memo: Mapping[str, Any], attributes: TypedSearchAttributes) -> str:
+    """A thread's graph, likewise: one that was made without a graph has that of its latest run. "" before there was any."""
+    found = {pair.key.name: pair.value for pair in attributes.search_attributes}
+    return str(memo.get("graph") or found.get(names.SEARCH_GRAPH) or "")
 
 
 def run_failed(cause: BaseException | None, thread_id: str) -> RunFailed:

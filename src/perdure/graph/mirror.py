@@ -11,6 +11,7 @@ What stays in the workflow: nodes without a body of their own, nodes declared `d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NoReturn, Protocol
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -38,10 +39,16 @@ class NodeCaller(Protocol):
 class NodeProxy(Runnable[Any, Any]):
     """Stands in the mirror where the user's node body stands in the original graph."""
 
-    def __init__(self, path: tuple[str, ...], node: PregelNode, graph: Pregel[Any, Any, Any, Any]) -> None:
+    def __init__(
+        self,
+        path: tuple[str, ...],
+        node: PregelNode,
+        graph: Pregel[Any, Any, Any, Any],
+        heartbeat: timedelta | None = None,
+    ) -> None:
         self.path = path
         self.name = path[-1]
-        self.policy = resolve_policy(node, graph)
+        self.policy = resolve_policy(node, graph, heartbeat=heartbeat)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:
         if config is None:
@@ -94,9 +101,12 @@ class Nested(Runnable[Any, Any]):
         raise RuntimeError(f"subgraph {self.name!r} of a mirrored graph cannot be called synchronously")
 
 
-def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pregel[Any, Any, Any, Any]:
-    """The twin of `graph`; `path` is the node path that leads to it from the root graph."""
-    nodes = {name: _mirror_node(node, (*path, name), graph) for name, node in graph.nodes.items()}
+def mirror(
+    graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = (), *, heartbeat: timedelta | None = None
+) -> Pregel[Any, Any, Any, Any]:
+    """The twin of `graph`; `path` is the node path that leads to it from the root graph, `heartbeat` the limit of nodes that
+    declare none."""
+    nodes = {name: _mirror_node(node, (*path, name), graph, heartbeat) for name, node in graph.nodes.items()}
     update: dict[str, Any] = {
         "nodes": nodes,
         "channels": {name: whole_channel(channel) for name, channel in graph.channels.items()},
@@ -113,16 +123,21 @@ def mirror(graph: Pregel[Any, Any, Any, Any], path: tuple[str, ...] = ()) -> Pre
     return graph.copy(update)
 
 
-def _mirror_node(node: PregelNode, path: tuple[str, ...], graph: Pregel[Any, Any, Any, Any]) -> PregelNode:
+def _mirror_node(
+    node: PregelNode,
+    path: tuple[str, ...],
+    graph: Pregel[Any, Any, Any, Any],
+    heartbeat: timedelta | None,
+) -> PregelNode:
     if isinstance(node.bound, Pregel):
-        inner = mirror(node.bound, path)
+        inner = mirror(node.bound, path, heartbeat=heartbeat)
         # No activity stands for a subgraph: LangGraph itself repeats it, and ends it in time.
         retry = graph_retry_policies(node, graph) or None
         bound = Nested(path[-1], inner)
         return node.copy({"bound": bound, "subgraphs": [inner], "retry_policy": retry, "cache_policy": None})
     if node.bound is DEFAULT_BOUND or isinstance(node.bound, ChannelWrite):
         return node.copy({})
-    proxy = NodeProxy(path, node, graph)
+    proxy = NodeProxy(path, node, graph, heartbeat)
     if proxy.policy.run_in == "workflow":
         return node.copy({})
     twin = node.copy(

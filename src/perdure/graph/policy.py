@@ -80,10 +80,14 @@ def _run_timeout(node: PregelNode) -> timedelta | None:
     return limit if isinstance(limit, timedelta) else timedelta(seconds=limit)
 
 
-def resolve_policy(node: PregelNode, graph: Pregel[Any, Any, Any, Any]) -> NodePolicy:
-    """The policy that calls of `node` are scheduled with."""
+def resolve_policy(
+    node: PregelNode, graph: Pregel[Any, Any, Any, Any], *, heartbeat: timedelta | None = None
+) -> NodePolicy:
+    """The policy that calls of `node` are scheduled with. `heartbeat` is the limit of nodes that declare none."""
     kind_retry = {"llm": LLM_RETRY, "tool": TOOL_RETRY}.get(node_kind(node.bound), DEFAULT_RETRY)
     policy = NodePolicy(retry=kind_retry)
+    if heartbeat is not None:
+        policy = replace(policy, heartbeat=heartbeat)
     if policies := graph_retry_policies(node, graph):
         policy = replace(policy, retry=temporal_retry(policies))
     if not hasattr(graph, "builder"):

@@ -27,7 +27,7 @@ __all__ = ["ProjectLimits", "read_budget", "read_limits"]
 _BUDGETS = ("budget", "thread_budget")
 _TIMES = ("deadline_seconds", "approval_timeout_seconds")
 # Of the same section, but not for here (`project_settings.py`).
-_SETTINGS = ("classify", "model_output", "client_retries")
+_SETTINGS = ("classify", "model_output", "client_retries", "heartbeat_seconds")
 
 
 @dataclass(frozen=True)

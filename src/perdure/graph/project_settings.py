@@ -8,6 +8,7 @@ the others, and refuses what nobody knows.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, cast
 
 from perdure.errors import ConfigError
@@ -32,12 +33,22 @@ async def plugin_options(project: Project) -> dict[str, Any]:
     for key, value in cast("dict[str, Any]", project.settings or {}).items():
         if key == "classify":
             options[key] = await _function(project, value)
+        elif key == "heartbeat_seconds":
+            options["heartbeat"] = _seconds(project, key, value)
         elif key in _VALUES and value not in _VALUES[key]:
             allowed = " or ".join(map(repr, _VALUES[key]))
             raise ConfigError(f"{project.file}: 'perdure.{key}' is {value!r}; it must be {allowed}")
         elif key in _VALUES:
             options[key] = value
     return options
+
+
+def _seconds(project: Project, key: str, value: Any) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ConfigError(
+            f"{project.file}: 'perdure.{key}' is {value!r}; it must be a number of seconds above zero"
+        )
+    return timedelta(seconds=value)
 
 
 async def _function(project: Project, place: Any) -> Any:

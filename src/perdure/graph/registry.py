@@ -6,6 +6,7 @@ Side: both; one per worker, given to constructors, never global. Loading graphs 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from langgraph.errors import NodeError
@@ -25,9 +26,20 @@ AnyGraph = Pregel[Any, Any, Any, Any]
 
 
 class GraphRegistry:
-    """Validated at construction: what is not a compiled graph is refused here and not in the third activity."""
+    """Validated at construction: what is not a compiled graph is refused here and not in the third activity.
 
-    def __init__(self, graphs: Mapping[str, Any], *, types: Iterable[type] = ()) -> None:
+    `heartbeat` is the limit of nodes that declare none.
+    """
+
+    def __init__(
+        self,
+        graphs: Mapping[str, Any],
+        *,
+        types: Iterable[type] = (),
+        heartbeat: timedelta | None = None,
+    ) -> None:
+        if heartbeat is not None and heartbeat <= timedelta(0):
+            raise ConfigError(f"heartbeat must be a timedelta above zero, not {heartbeat!r}")
         self._graphs: dict[str, AnyGraph] = {}
         for name, graph in graphs.items():
             if not isinstance(graph, Pregel):
@@ -38,7 +50,7 @@ class GraphRegistry:
                     f"graph {name!r} is a {type(graph).__name__}, not a compiled LangGraph graph: {fix}"
                 )
             self._graphs[name] = graph
-        self._mirrors = {name: mirror(graph) for name, graph in self._graphs.items()}
+        self._mirrors = {name: mirror(graph, heartbeat=heartbeat) for name, graph in self._graphs.items()}
         self.types = TypeRegistry.discover(
             SavedCheckpoint,
             NodeError,

@@ -133,6 +133,9 @@ class PerdurePlugin(SimplePlugin):
             nowhere.
         tracer_provider: what records the traces of runs; default: OpenTelemetry's global one, where there is one.
         webhooks: which URLs may be told how runs end; default: public ones.
+        heartbeat: the limit of nodes that declare none (`durable(heartbeat=)`): a worker that is silent for so long is taken
+            for dead. Heartbeats come four times as often, and each costs a write of the server (docs/cost-model.md);
+            default: 5 seconds. All workers should have the same.
     """
 
     def __init__(
@@ -152,10 +155,11 @@ class PerdurePlugin(SimplePlugin):
         broker: Broker | str | None = None,
         tracer_provider: TracerProvider | None = None,
         webhooks: WebhookPolicy | None = None,
+        heartbeat: timedelta | None = None,
     ) -> None:
         """Raises ConfigError for what is not a compiled graph, and for settings that are none."""
         _compat.install()
-        self.registry = GraphRegistry(graphs or {}, types=types)
+        self.registry = GraphRegistry(graphs or {}, types=types, heartbeat=heartbeat)
         self._converter_class = payload_converter_class(self.registry.types)
         self._payloads = external_storage(payloads)
         self._broker = broker = broker_at(broker) if isinstance(broker, str) else broker
