@@ -104,12 +104,14 @@ def measure(options: dict[str, Any]) -> dict[str, Any]:
     for _ in range(1 if quick else 5):
         with tempfile.TemporaryDirectory(prefix="perdure-bench-") as folder:
             started.append(seconds_of_dev(Path(folder)))
+    help_row = _row("perdure --help", said, "300 ms", HELP_SECONDS)
+    interpreter = median(wall for wall, _ in nothing)
     rows = [
-        _row("perdure --help", said, "300 ms", HELP_SECONDS),
+        help_row | {"ratio": help_row["value"] / interpreter},
         _row("perdure dev", started, "5 s", DEV_SECONDS),
     ]
     more = {
-        "interpreter_seconds": median(wall for wall, _ in nothing),
+        "interpreter_seconds": interpreter,
         "help_seconds": [wall for wall, _ in said],
         "dev_seconds": [wall for wall, _ in started],
     }

@@ -40,8 +40,8 @@ def tell(line: str) -> None:
     sys.stdout.flush()
 
 
-async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """All scenarios that were asked for."""
+async def run(options: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
+    """All scenarios that were asked for; what there is so far is written after each."""
     started, load = time.monotonic(), os.getloadavg()[0]
     if load > (os.cpu_count() or 1) / 2:
         tell(f"the machine is not idle (load {load:.1f}): trust ratios alone")
@@ -49,6 +49,16 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     servers = {"Temporal": "", "PostgreSQL": ""}
     chosen = [scenario for scenario in SCENARIOS if _wanted(scenario, options)]
     contestants = _prepared(options) if chosen else []
+    requirements = [BENCH / "contestants" / name / "requirements.txt" for name in contestants]
+    used = [path for path in requirements if path.exists()]
+
+    def so_far() -> dict[str, Any]:
+        spent = {"minutes": (time.monotonic() - started) / 60, "load": [load, os.getloadavg()[0]]}
+        told = {"quick": options.quick, "machine": machine(used, **servers) | spent} | results
+        if folder is not None:
+            write(told, folder)
+        return told
+
     with ExitStack() as stack:
         database = None
         if any(name in POSTGRES for name in contestants):
@@ -57,6 +67,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
         for scenario in chosen:
             told, servers["Temporal"] = await _scenario(scenario, contestants, dsn, options)
             results["scenarios"][scenario.name] = told
+            so_far()
     for rows in ROWS:
         if _wanted(rows, options) and (BENCH / f"{rows.name}.py").exists():
             told = measure_rows(rows, {"quick": options.quick})
@@ -65,10 +76,8 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             if not told.get("ok"):
                 tell(f"{rows.name} failed: {told['error']}")
             results["rows"][rows.name] = told
-    requirements = sorted((BENCH / "contestants").glob("*/requirements.txt"))
-    used = [path for path in requirements if path.parent.name in contestants]
-    spent = {"minutes": (time.monotonic() - started) / 60, "load": [load, os.getloadavg()[0]]}
-    return {"quick": options.quick, "machine": machine(used, **servers) | spent} | results
+            so_far()
+    return so_far()
 
 
 def _wanted(scenario: Scenario | Rows, options: argparse.Namespace) -> bool:
@@ -170,10 +179,8 @@ def main() -> int:
         parser.error("--write-baseline is of a whole --quick run")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    results = asyncio.run(run(options))
     whole = not (options.quick or options.only or options.contestants)
-    if options.out or whole:
-        write(results, options.out or BENCH / "results")
+    results = asyncio.run(run(options, options.out or (BENCH / "results" if whole else None)))
     if options.quick:
         return gate(results, options)
     tell("\n" + markdown(results))

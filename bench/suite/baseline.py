@@ -1,7 +1,7 @@
 """The gate: what a small run measured against bench/baseline.json.
 
-Only what the machine's own speed leaves alone is compared: ratios to the floor in the same run, bytes, and cold starts by the
-start of a Python that does nothing. The file states its
+Only what the machine's own speed leaves alone is compared: ratios to the floor in the same run, bytes, and the start of
+`perdure --help` by that of a Python that does nothing. The file states its
 margins, by which a number may be larger than its baseline; smaller is always well.
 
     {"margins": {"cpu": 1.15, "wall": 1.35, "history": 1.05},
@@ -52,9 +52,7 @@ def values(results: Mapping[str, Any]) -> tuple[Values, dict[str, str]]:
     for name, told in results["rows"].items():
         if told.get("error"):
             errors[name] = told["error"]
-        # How fast the machine starts a process is its own affair.
-        unit = told.get("more", {}).get("interpreter_seconds")
-        found[name] = {row["name"]: row["value"] / unit for row in told.get("rows", ()) if unit}
+        found[name] = {row["name"]: row["ratio"] for row in told.get("rows", ()) if row.get("ratio")}
     return found, errors
 
 

@@ -37,6 +37,7 @@ _FOREIGN = (
 _ERROR_CHARACTERS = 300
 # Seconds for imports, for connecting, and to tell why agents came to no end.
 _AROUND = 45
+_GRACE = 10
 _TIMES_FLOOR, _LEAST_SECONDS = 12, 60
 
 Tell = Callable[[str], None]
@@ -72,6 +73,9 @@ def run(command: Sequence[str], *, folder: Path, limit: int) -> dict[str, Any]:
     try:
         out, err = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
         return _failure(f"no result after {limit} s")
     finally:
         with contextlib.suppress(ProcessLookupError):

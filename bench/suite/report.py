@@ -63,7 +63,7 @@ def _targets(results: Mapping[str, Any]) -> list[str]:
 def _rows(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
     lines = ["| scenario | what | measured | target | |", "|---|---|--:|--:|---|"]
     for name, row in rows:
-        verdict = _VERDICT[row.get("met")] if _target(row) or row.get("note") else ""
+        verdict = _VERDICT[row.get("met")] if _target(row) else ""
         told = [name, row["name"], _value(row), _target(row), " ".join(filter(None, (verdict, _note(row))))]
         lines.append(f"| {' | '.join(_cell(text) for text in told)} |")
     return lines

@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import inspect
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,5 +23,7 @@ def rows(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # So that what it has started ends with it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     told = json.dumps(rows(sys.argv[1], json.loads(sys.argv[2])))
     sys.stdout.write(f"\n{told}\n")

@@ -16,16 +16,16 @@ FLOOR, OURS = "bare", "perdure"
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """`rounds`: how many of the full run, of which none begins after `budget` seconds; `peer_rounds`: in how many of them all
-    others than the floor and Perdure take part. `quick`: parameters of the small run. `limit`: seconds for one measurement of the floor; the
-    others have twelve times what it took."""
+    others than the floor and Perdure take part. `quick`: parameters of the small run. `limit`: seconds for one measurement of
+    the floor; the others have twelve times what it took."""
 
     name: str
     title: str
     parameters: dict[str, int]
     quick: dict[str, int]
     contestants: tuple[str, ...] = CONTESTANTS
-    rounds: int = 5
-    budget: int = 200
+    rounds: int = 3
+    budget: int = 150
     peer_rounds: int = 2
     quick_rounds: int = 5
     limit: int = 300
@@ -53,7 +53,6 @@ SCENARIOS = (
         title="100 agents at a time, 10 steps each",
         parameters={"agents": 100, "steps": 10, "bytes": 256},
         quick={"agents": 20, "steps": 10, "bytes": 256},
-        rounds=3,
         quick_rounds=3,
     ),
     Scenario(
@@ -62,7 +61,7 @@ SCENARIOS = (
         parameters={"branches": 200, "bytes": 256},
         quick={"branches": 100, "bytes": 256},
         quick_rounds=3,
-        budget=100,
+        budget=60,
     ),
 )
 
