@@ -6,11 +6,12 @@ One run of 1,000 steps of 256 bytes; `perdure worker` with its defaults beside a
 hand-written activities with the same heartbeat limit). The first kill is at step 500, others follow in the same run. What
 counts is the time from when the new worker polls (and from its process's start) until a node call of it begins.
 
-| case    | when the worker was killed                                                                         |
-|---------|----------------------------------------------------------------------------------------------------|
-| between | no node call had been given out: Temporal has all there is to know as soon as the worker polls       |
-| running | a node call was under way: Temporal knows that it is lost when no heartbeat has come for 5 s, and the
-            node's retry policy has the next attempt wait                                                        |
+| case     | when the worker was killed                                                                          |
+|----------|-----------------------------------------------------------------------------------------------------|
+| between  | it had nothing in hand: Temporal has all there is to do as soon as the worker polls                   |
+| deciding | a workflow task was under way: Temporal takes it for lost after its time limit, 5 s (bare: 10 s)       |
+| running  | a node call was under way: Temporal takes it for lost when no heartbeat has come for 5 s, and the retry
+             policy has the next attempt wait                                                                    |
 
 `--threads N`: also so many threads at once, killed when each has made some 150 steps: how long until each has made its next,
 and how many workflow tasks have timed out meanwhile.
@@ -29,7 +30,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from temporalio.api.enums.v1 import EventType, PendingActivityState  # noqa: E402
+from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState  # noqa: E402
 from temporalio.client import Client, WorkflowHandle  # noqa: E402
 from worker_process import QUEUE, Place, WorkerProcess, dev_server  # noqa: E402
 
@@ -40,6 +41,7 @@ from perdure.devserver import DevServer  # noqa: E402
 BYTES = 256
 TARGET_SECONDS = 2.0
 CONTESTANTS = ("bare", "perdure")
+CASES = ("between", "deciding", "running")
 
 
 class Killing:
@@ -49,7 +51,7 @@ class Killing:
         self.place = place
         self.client = client
         self.name = name
-        self.recoveries: dict[str, list[dict[str, float]]] = {"between": [], "running": []}
+        self.recoveries: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
 
     async def run(self, steps: int, kills: list[int], hang: int) -> None:
         """Kill at these steps, at `hang` while its node call is under way; and see the run to its end."""
@@ -92,15 +94,22 @@ class Killing:
         worker.freeze()
         # What the frozen worker had already sent arrives.
         await asyncio.sleep(0.1)
-        pending = (await handle.describe()).raw_description.pending_activities
-        started = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
-        case = "running" if any(found.state == started for found in pending) else "between"
+        case = _case((await handle.describe()).raw_description)
         await worker.kill()
         fresh = await self._spawn()
         note = await self.place.note_of(pid=fresh.pid)
         took = {"from_ready": note.time - fresh.ready, "from_start": note.time - fresh.began}
         self.recoveries[case].append(took)
         return fresh
+
+
+def _case(found: Any) -> str:
+    """What the worker was at, as the server knows it."""
+    running = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+    if any(activity.state == running for activity in found.pending_activities):
+        return "running"
+    deciding = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
+    return "deciding" if found.pending_workflow_task.state == deciding else "between"
 
 
 async def measure_kills(server: DevServer, folder: Path, options: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     from text import text
-    from worker_graphs import work
+    from worker_notes import work
 
 
 @activity.defn

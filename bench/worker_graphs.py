@@ -1,13 +1,11 @@
-"""The graphs of the worker processes that bench/kill.py and bench/waiting.py start; each node call writes a note to a file.
+"""The graphs of the worker processes that bench/kill.py and bench/waiting.py start; each node call writes a note.
 
-The environment says where (`BENCH_NOTES`), and at which step a node call stays until its process is killed (`BENCH_HANG`).
+See bench/worker_notes.py.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +19,7 @@ from typing_extensions import TypedDict
 sys.path[:0] = [str(Path(__file__).parent)]
 
 from text import text  # noqa: E402
+from worker_notes import note, work  # noqa: E402
 
 
 class Steps(TypedDict):
@@ -32,22 +31,6 @@ class Steps(TypedDict):
 
 class Last(TypedDict):
     step: int
-
-
-def note(step: Any, thread: str) -> None:
-    """One line of what a node call has to tell."""
-    line = f"{time.time()} {os.getpid()} {step} {thread}"
-    with Path(os.environ["BENCH_NOTES"]).open("a") as file:
-        file.write(f"{line}\n")
-
-
-def work(step: int, thread: str) -> None:
-    """What is told of a step when it begins; one of them may stay."""
-    note(step, thread)
-    hang = Path(os.environ.get("BENCH_HANG", ""))
-    if hang.is_file() and hang.read_text() == str(step):
-        hang.unlink()
-        time.sleep(600)
 
 
 def _step(state: Steps, config: RunnableConfig) -> dict[str, Any]:

@@ -76,7 +76,11 @@ class Place:
         payloads = {"PERDURE_PAYLOADS": self.payloads}
         began = time.time()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *map(str, command), env={**os.environ, **environment, **payloads}, stderr=-1
+            sys.executable,
+            *map(str, command),
+            env={**os.environ, **environment, **payloads},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
         return WorkerProcess(process, began, await _ready(process))
 

@@ -25,8 +25,9 @@ from perdure.activities.lending import Lending
 __all__ = ["lend_slots"]
 
 _DEFAULT = 100  # Temporal's own
-# They share one interpreter: a hundred at a time would each take longer than a workflow task may, and be taken for lost.
-_WORKFLOW_TASKS = 8
+# They share one interpreter: each of N that replay at once takes N times as long, some 0.5 s for 170 steps, and one that takes
+# 5 s is taken for lost and made again. More than four make nothing faster; two do slow agents down.
+_WORKFLOW_TASKS = 4
 
 
 def lend_slots(config: WorkerConfig, lending: Lending) -> None:
