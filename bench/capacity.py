@@ -50,20 +50,20 @@ def graphs(steps: int) -> dict[str, Any]:
     return {"looping": looping.compile(), "asking": asking.compile()}
 
 
-async def settled() -> Counter[str]:
+async def settled(client: Client) -> Counter[str]:
     await asyncio.sleep(2.5)
-    return await asyncio.to_thread(database_requests)
+    return await asyncio.to_thread(database_requests, client.service_client.config.target_host)
 
 
 async def looping(client: Client, perdure: PerdureClient, steps: int) -> dict[str, Any]:
-    before = await settled()
+    before = await settled(client)
     cpu, wall = time.process_time(), time.perf_counter()
     handle = await perdure.start(
         "looping", {"messages": []}, thread_id="long", config={"recursion_limit": steps + 5}
     )
     await handle.result()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    made = await settled() - before
+    made = await settled(client) - before
     info = (await client.get_workflow_handle("long").describe()).raw_description.workflow_execution_info
     return {
         "cpu_ms_per_step": 1000 * cpu / steps,
@@ -77,7 +77,7 @@ async def waiting(client: Client, perdure: PerdureClient, threads: int) -> dict[
     """Threads that ask: with their workflows in memory, and without."""
     process = psutil.Process()
     gc.collect()
-    before, requests = process.memory_info().rss, await settled()
+    before, requests = process.memory_info().rss, await settled(client)
     cpu = time.process_time()
     handles = [await perdure.start("asking", {"messages": []}, thread_id=f"asks-{n}") for n in range(threads)]
     for handle in handles:
@@ -85,7 +85,7 @@ async def waiting(client: Client, perdure: PerdureClient, threads: int) -> dict[
     cpu = time.process_time() - cpu
     gc.collect()
     cached = (process.memory_info().rss - before) / threads
-    made = await settled() - requests
+    made = await settled(client) - requests
     size = 0
     for handle in handles[:20]:
         size += (await handle.handle.describe()).raw_description.workflow_execution_info.history_size_bytes

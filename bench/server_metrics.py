@@ -1,6 +1,6 @@
 """What a dev server says of itself: its Prometheus metrics, from a port that only its process knows.
 
-Found among the children of this process, so there must be one dev server, and it must have been started here.
+Found among the children of this process by its address, so it must have been started here.
 """
 
 import re
@@ -27,40 +27,45 @@ _CLOUD = {
 }
 
 
-def counted_actions() -> Counter[str]:
-    """Actions so far in the namespace `default`, by Temporal Cloud's names. They lag by a second or two."""
+def counted_actions(address: str) -> Counter[str]:
+    """Actions so far in the namespace `default` of the server at `address`, by Temporal Cloud's names. They lag by a second or two."""
     found: Counter[str] = Counter()
-    for labels, value in _series("action"):
+    for labels, value in _series(address, "action"):
         if labels.get("namespace") == "default":
             kind = labels["action_type"]
             found[_CLOUD.get(kind, kind)] += value
     return found
 
 
-def database_requests() -> Counter[str]:
+def database_requests(address: str) -> Counter[str]:
     """Requests so far by operation, of all services of the server."""
     found: Counter[str] = Counter()
-    for labels, value in _series("persistence_requests"):
+    for labels, value in _series(address, "persistence_requests"):
         found[labels["operation"]] += value
     return found
 
 
-def _series(name: str) -> list[tuple[dict[str, str], int]]:
+def _series(address: str, name: str) -> list[tuple[dict[str, str], int]]:
     return [
         (dict(re.findall(r'(\w+)="([^"]*)"', line)), int(float(line.rpartition(" ")[2])))
-        for line in _text().splitlines()
+        for line in _text(address).splitlines()
         if line.startswith(name + "{")
     ]
 
 
-def _text() -> str:
+def _text(address: str) -> str:
+    known = int(address.rpartition(":")[2])
     for process in psutil.Process().children(recursive=True):
+        ports: list[int] = []
         with suppress(psutil.Error):
-            for connection in process.net_connections():
-                if connection.status == psutil.CONN_LISTEN:
-                    with suppress(OSError, ValueError):
-                        url = f"http://127.0.0.1:{connection.laddr.port}/metrics"
-                        text = urllib.request.urlopen(url, timeout=5).read().decode()
-                        if "# TYPE" in text:
-                            return text
-    raise RuntimeError("no child of this process tells metrics")
+            ports = [
+                connection.laddr.port
+                for connection in process.net_connections()
+                if connection.status == psutil.CONN_LISTEN
+            ]
+        for port in ports if known in ports else ():
+            with suppress(OSError, ValueError):
+                text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+                if "# TYPE" in text:
+                    return text
+    raise RuntimeError(f"no child of this process serves {address} and tells metrics")

@@ -195,7 +195,8 @@ async def _measured() -> tuple[dict[str, Measured], Counter[str]]:
         time_skipping=False,
         replay_every_task=False,
     ) as env:
-        before = await asyncio.to_thread(counted_actions)
+        address = env.client.service_client.config.target_host
+        before = await asyncio.to_thread(counted_actions, address)
         for name, case in CASES.items():
             run = await env.start(name, EMPTY, thread_id=name, **case.options)
             for _ in range(case.questions):
@@ -210,7 +211,7 @@ async def _measured() -> tuple[dict[str, Measured], Counter[str]]:
         found["served"] = await _serve(env)
         all_actions = expected_actions()
         for _ in range(100):
-            actions = await asyncio.to_thread(counted_actions) - before
+            actions = await asyncio.to_thread(counted_actions, address) - before
             if sum(actions.values()) >= sum(all_actions.values()):
                 break
             await asyncio.sleep(0.2)
