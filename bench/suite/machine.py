@@ -27,7 +27,7 @@ def machine(requirements: Sequence[Path], **servers: str) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
-        "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} ({platform.machine()})",
         "python": platform.python_version(),
         "versions": versions | {name: told for name, told in servers.items() if told},
     }
