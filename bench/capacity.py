@@ -23,13 +23,13 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from server_metrics import database_requests
+from servers import dev_server
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from perdure.client.client import PerdureClient
 from perdure.client.connect import connect_temporal
 from perdure.contract import names
-from perdure.devserver import DevServer
 from perdure.worker.plugin import PerdurePlugin
 
 QUEUE = "capacity"
@@ -119,9 +119,7 @@ async def connected(address: str, payloads: str, steps: int) -> tuple[Client, Pe
 
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     payloads = (folder / "payloads").as_uri()
-    async with DevServer(
-        directory=folder, port=None, ui_port=None, http_port=None, search_attributes=names.SEARCH_ATTRIBUTES
-    ) as server:
+    async with dev_server(folder) as server:
         client, perdure = await connected(server.address, payloads, options.steps)
         async with Worker(client, task_queue=QUEUE):
             told = await looping(client, perdure, options.steps)

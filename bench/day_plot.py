@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from functools import partial
 from statistics import fmean
 from typing import Any
 
+from svg import FAINT, FONT, words
+
 _WIDTH, _LEFT, _TOP, _HIGH, _GAP = 860, 80, 40, 120, 46
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _COLORS = ("#3b5bdb", "#e8590c")
-_TEXT, _FAINT, _LINE = "#212529", "#868e96", "#dee2e6"
+_LINE = "#dee2e6"
 _PANELS = (
     ("steps per second", "steps", False),
     ("database transactions per second", "updates", False),
@@ -17,6 +18,7 @@ _PANELS = (
 )
 _EPISODES = ((9, "deadlines", "end"), (14, "zone lost", "end"), (16, "deployment", "start"))
 _LEAST_DELAY, _MOST_DELAY = 0.1, 100.0
+_text = partial(words, size=12)
 
 
 def plot(days: Mapping[str, Sequence[Any]]) -> str:
@@ -24,7 +26,7 @@ def plot(days: Mapping[str, Sequence[Any]]) -> str:
     height = _TOP + len(_PANELS) * (_HIGH + _GAP) + 12
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" font-family="{_FONT}" font-size="12">',
+        f'height="{height}" font-family="{FONT}" font-size="12">',
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(16, 22, "A day of 10 million threads (simulated)", size=15, weight=600),
     ]
@@ -64,9 +66,7 @@ def _panel(
             'stroke-dasharray="3 3"/>'
         )
         if named:
-            yield _text(
-                x + (4 if side == "start" else -4), base - _HIGH + 12, what, anchor=side, color=_FAINT
-            )
+            yield _text(x + (4 if side == "start" else -4), base - _HIGH + 12, what, anchor=side, color=FAINT)
     for values, color in reversed(lines):
         points = " ".join(
             f"{_LEFT + wide * at / (len(values) - 1):.1f},{base - _HIGH * _share(value, most, logarithmic=logarithmic):.1f}"
@@ -74,7 +74,7 @@ def _panel(
         )
         yield f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="1.6"/>'
     for hour in range(0, 25, 3):
-        yield _text(_LEFT + wide * hour / 24, base + 15, f"{hour:02}:00", anchor="middle", color=_FAINT)
+        yield _text(_LEFT + wide * hour / 24, base + 15, f"{hour:02}:00", anchor="middle", color=FAINT)
 
 
 def _share(value: float, most: float, *, logarithmic: bool) -> float:
@@ -82,19 +82,3 @@ def _share(value: float, most: float, *, logarithmic: bool) -> float:
     if not logarithmic:
         return value / most
     return max(0.0, math.log(max(value, _LEAST_DELAY) / _LEAST_DELAY) / math.log(_MOST_DELAY / _LEAST_DELAY))
-
-
-def _text(
-    x: float,
-    y: float,
-    told: str,
-    *,
-    anchor: str = "start",
-    color: str = _TEXT,
-    size: int = 12,
-    weight: int = 400,
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}" '
-        f'font-weight="{weight}">{escape(told)}</text>'
-    )

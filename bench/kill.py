@@ -30,9 +30,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
+from servers import dev_server  # noqa: E402
 from temporalio.api.enums.v1 import EventType, PendingActivityState, PendingWorkflowTaskState  # noqa: E402
 from temporalio.client import Client, WorkflowHandle  # noqa: E402
-from worker_process import QUEUE, Place, WorkerProcess, dev_server  # noqa: E402
+from worker_process import QUEUE, Place, WorkerProcess  # noqa: E402
 
 from perdure.client import PerdureClient  # noqa: E402
 from perdure.client.handle import RunHandle  # noqa: E402
@@ -187,7 +188,7 @@ async def measure(options: dict[str, Any]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as name:
         folder = Path(name)
-        async with dev_server(folder) as server:
+        async with dev_server(folder / "temporal") as server:
             more: dict[str, Any] = await measure_kills(server, folder, options)
             for contestant, cases in more.items():
                 rows += [_row(contestant, case, found) for case, found in cases.items() if found]

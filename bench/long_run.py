@@ -34,6 +34,7 @@ from chains import Chain, chain
 from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
+from servers import dev_server
 from temporalio.client import Client
 from temporalio.worker import Worker
 from text import text
@@ -41,7 +42,6 @@ from typing_extensions import TypedDict
 
 from perdure.client.client import PerdureClient
 from perdure.client.connect import connect_temporal
-from perdure.contract import names
 from perdure.devserver import DevServer
 from perdure.worker.plugin import PerdurePlugin
 
@@ -168,13 +168,7 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     payloads = (folder / "payloads").as_uri()
     fresh = {"messages": [], "step": 0, "keep": 0}
     results: dict[str, Any] = {"steps": options.steps, "bytes": options.bytes, "cpus": os.cpu_count()}
-    async with DevServer(
-        directory=folder,
-        port=None,
-        ui_port=None,
-        http_port=None,
-        search_attributes=names.SEARCH_ATTRIBUTES,
-    ) as server:
+    async with dev_server(folder) as server:
         if options.steps:
             results |= await measure_growing(options, server, payloads, fresh)
         if options.long:

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from servers import dev_server
 from suite import baseline
 from suite.contestant import in_turns, interpreter, measure_rows
 from suite.machine import machine
@@ -27,9 +28,6 @@ from suite.postgres import postgres
 from suite.report import markdown
 from suite.scenarios import CONTESTANTS, FLOOR, OURS, POSTGRES, ROWS, SCENARIOS, Rows, Scenario
 from suite.summary import summarize, target_rows
-
-from perdure.contract import names
-from perdure.devserver import DevServer
 
 BENCH = Path(__file__).resolve().parent
 BASELINE = BENCH / "baseline.json"
@@ -105,14 +103,7 @@ async def _scenario(
     rounds = options.rounds or (scenario.quick_rounds if options.quick else scenario.rounds)
     names_here = [name for name in scenario.contestants if name in contestants]
     with tempfile.TemporaryDirectory(prefix="perdure-bench-server-") as folder:
-        server = DevServer(
-            directory=folder,
-            port=None,
-            ui_port=None,
-            http_port=None,
-            search_attributes=names.SEARCH_ATTRIBUTES,
-        )
-        async with server:
+        async with dev_server(folder) as server:
             # Blocks the loop, which has nothing else to do; so a signal ends all of it at once, cleanly.
             found = in_turns(
                 scenario,

@@ -17,13 +17,12 @@ from typing import Any
 import served_graphs
 import uvicorn
 from langgraph.store.memory import InMemoryStore
+from servers import dev_server
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from perdure.client import PerdureClient
 from perdure.client.connect import connect_temporal
-from perdure.contract import names
-from perdure.devserver import DevServer
 from perdure.server.app import create_app
 from perdure.server.backend import Backend
 from perdure.server.threads import ServedThreads
@@ -60,14 +59,7 @@ def _plugin(folder: Path, broker: Broker) -> PerdurePlugin:
 @asynccontextmanager
 async def _worker(folder: Path, broker: Broker) -> AsyncIterator[tuple[Client, PerdurePlugin]]:
     plugin = _plugin(folder, broker)
-    server = DevServer(
-        directory=folder,
-        port=None,
-        ui_port=None,
-        http_port=None,
-        search_attributes=names.SEARCH_ATTRIBUTES,
-    )
-    async with server:
+    async with dev_server(folder) as server:
         client = await connect_temporal(server.address, plugins=[plugin])
         async with Worker(client, task_queue="bench", graceful_shutdown_timeout=timedelta(0)):
             yield client, plugin

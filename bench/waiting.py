@@ -28,8 +28,9 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent)]
 
+from servers import dev_server  # noqa: E402
 from text import text  # noqa: E402
-from worker_process import QUEUE, Place, WorkerProcess, dev_server  # noqa: E402
+from worker_process import QUEUE, Place, WorkerProcess  # noqa: E402
 
 from perdure.client import PerdureClient  # noqa: E402
 from perdure.contract import names  # noqa: E402
@@ -122,7 +123,7 @@ async def measure(options: dict[str, Any]) -> dict[str, Any]:
     count, rate = options.get("decisions") or (100 if quick else 240), options.get("rate") or 5
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as name:
         folder = Path(name)
-        async with dev_server(folder) as server:
+        async with dev_server(folder / "temporal") as server:
             place = Place(folder, server.address)
             client = PerdureClient(await place.connect(), task_queue=QUEUE)
             worker = await place.spawn()

@@ -8,8 +8,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +15,6 @@ import psutil
 from temporalio.client import Client
 
 from perdure.client.connect import connect_temporal
-from perdure.contract import names
-from perdure.devserver import DevServer
 from perdure.worker.plugin import PerdurePlugin
 
 HERE = Path(__file__).parent
@@ -126,16 +122,3 @@ class WorkerProcess:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
-
-
-@asynccontextmanager
-async def dev_server(folder: Path) -> AsyncGenerator[DevServer]:
-    """A dev server with its database on disk."""
-    async with DevServer(
-        directory=folder / "temporal",
-        port=None,
-        ui_port=None,
-        http_port=None,
-        search_attributes=names.SEARCH_ATTRIBUTES,
-    ) as server:
-        yield server

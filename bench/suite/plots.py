@@ -1,7 +1,8 @@
 """One SVG per scenario: a bar per contestant, for wall time and for processor time per step."""
 
 from collections.abc import Callable, Mapping
-from html import escape
+
+from svg import FAINT, FONT, words
 
 from suite.report import number
 from suite.scenarios import FLOOR, OURS
@@ -9,8 +10,7 @@ from suite.summary import Summary
 
 _ROW, _LEFT, _PANEL, _GAP, _TOP = 28, 190, 300, 150, 64
 _COLORS = {OURS: "#3b5bdb", FLOOR: "#495057"}
-_OTHER, _TEXT, _FAINT = "#adb5bd", "#212529", "#868e96"
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_OTHER = "#adb5bd"
 
 
 def bars(title: str, found: Mapping[str, Summary]) -> str:
@@ -18,20 +18,20 @@ def bars(title: str, found: Mapping[str, Summary]) -> str:
     width, height = _LEFT + 2 * (_PANEL + _GAP), _TOP + _ROW * len(found) + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="{_FONT}" font-size="13">',
+        f'font-family="{FONT}" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(16, 24, title, size=15, weight=600),
+        words(16, 24, title, size=15, weight=600),
     ]
     for place, name in enumerate(found):
         bold = 600 if name == OURS else 400
-        parts.append(_text(_LEFT - 10, _middle(place), name, anchor="end", weight=bold))
+        parts.append(words(_LEFT - 10, _middle(place), name, anchor="end", weight=bold))
         if found[name].error:
-            parts.append(_text(_LEFT, _middle(place), f"failed: {found[name].error}"[:120], color="#c92a2a"))
+            parts.append(words(_LEFT, _middle(place), f"failed: {found[name].error}"[:120], color="#c92a2a"))
     wall = ("wall time, s", lambda told: told.wall_seconds, lambda told: told.wall_ratio)
     cpu = ("worker CPU per step, ms", lambda told: told.cpu_ms, lambda told: told.cpu_ratio)
     for panel, (label, value, ratio) in enumerate((wall, cpu)):
         left = _LEFT + panel * (_PANEL + _GAP)
-        parts += [_text(left, _TOP - 12, label, color=_FAINT, size=12), *_panel(left, found, value, ratio)]
+        parts += [words(left, _TOP - 12, label, color=FAINT, size=12), *_panel(left, found, value, ratio)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -54,25 +54,9 @@ def _panel(
         parts.append(
             f'<rect x="{left}" y="{top}" width="{long:.1f}" height="{_ROW - 10}" rx="2" fill="{color}"/>'
         )
-        parts.append(_text(left + long + 6, _middle(place), label, color=_TEXT, size=12))
+        parts.append(words(left + long + 6, _middle(place), label, size=12))
     return parts
 
 
 def _middle(place: int) -> float:
     return _TOP + place * _ROW + _ROW / 2 + 4.5
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    anchor: str = "start",
-    color: str = _TEXT,
-    size: int = 13,
-    weight: int = 400,
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" font-size="{size}" '
-        f'font-weight="{weight}">{escape(text)}</text>'
-    )

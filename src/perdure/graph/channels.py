@@ -47,7 +47,8 @@ def is_going_on() -> bool:
 
 
 def whole_channel(channel: Any) -> Any:
-    """The channel, or its like with whole checkpoints, and a reducer of messages that merges them once. Subclasses of a user's own are left as they are."""
+    """The channel, or its like with whole checkpoints, or with a reducer of messages that merges them once. Subclasses of a
+    user's own are left as they are."""
     if type(channel) is DeltaChannel:
         whole = _WholeDelta(channel.reducer, channel.typ, snapshot_frequency=sys.maxsize)
     elif type(channel) is UntrackedValue:
