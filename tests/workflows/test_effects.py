@@ -207,7 +207,7 @@ async def test_an_interrupt_after_an_effect_does_not_make_it_again(world: World)
     async def node(state: State) -> dict[str, Any]:
         return {"log": [await act("a"), interrupt("sure?"), await act("b")]}
 
-    async with running(node, carry_every=1) as env:
+    async with running(node, carry_every=1, time_skipping=False) as env:
         run = await env.start("g", {"log": []})
         await run.wait_for_approvals()
         await run.resume("yes")

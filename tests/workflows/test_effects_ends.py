@@ -168,7 +168,7 @@ async def _said(name: str) -> str:
 async def test_a_run_that_starts_before_an_effect_warns_of_it(world: World) -> None:
     act = world.effect()
     graph = graph_of(does(act, "a"), does(act, "b"))
-    async with PerdureEnvironment.start({"g": graph}, carry_every=1) as env:
+    async with PerdureEnvironment.start({"g": graph}, carry_every=1, time_skipping=False) as env:
         run = await env.start("g", {"log": []}, thread_id="t", keep_open=True)
         await run.result()
         checkpoints = [snapshot async for snapshot in env.perdure.history("t")]
