@@ -15,7 +15,7 @@ from temporalio.client import ScheduleDescription
 from perdure.client.limits import limited
 from perdure.contract.cron import CronJob
 from perdure.contract.limits import RunLimits
-from perdure.server.access import authorise_run
+from perdure.server.access import authorise_run, check_thread
 from perdure.server.answers import Cron, told
 from perdure.server.assistants import default_id
 from perdure.server.backend import Backend, Server, answer
@@ -97,7 +97,9 @@ async def _job(
     body = CronCreate.model_validate(payload)
     check_run(server, body)
     assistant = await server.assistants.get(body.assistant_id)
-    body = await authorise_run(server, server.caller, thread_id, assistant, body)
+    body, filters = await authorise_run(server.caller, thread_id, assistant, body)
+    if filters and thread_id is not None:
+        await check_thread(server, thread_id, filters)
     if server.caller.auth is not None:
         payload = {**payload, "metadata": body.metadata}
     # It goes on running as whoever made it.
