@@ -74,6 +74,28 @@ async def test_a_cron_of_a_thread_goes_on_with_it_each_time(
     assert len(await client.runs.list(thread)) == 2
 
 
+async def test_a_cron_is_not_for_a_thread_that_is_made_anew_under_the_same_id(
+    client: LangGraphClient, temporal: Client
+) -> None:
+    thread = (await client.threads.create())["thread_id"]
+    cron: Any = await client.crons.create_for_thread(
+        thread, "steps", schedule="* * * * *", input={"log": ["cron"]}, enabled=False
+    )
+    await client.threads.delete(thread)
+    await client.threads.create(thread_id=thread)
+    schedule = temporal.get_schedule_handle(f"perdure-cron-{cron['cron_id']}")
+    await schedule.trigger()
+    async with asyncio.timeout(60):
+        while not (started := (await schedule.describe()).info.recent_actions):  # noqa: ASYNC110 - the server's
+            await asyncio.sleep(0.05)
+    action: Any = started[0].action
+    await temporal.get_workflow_handle(action.workflow_id).result()
+    result: Any = await client.runs.wait(thread, "steps", input={"log": []})
+    assert "cron" not in result["log"]
+    assert len(await client.runs.list(thread)) == 1
+    await client.crons.delete(cron["cron_id"])
+
+
 async def test_a_cron_without_a_thread_makes_one_for_each_run(
     client: LangGraphClient, temporal: Client
 ) -> None:

@@ -40,7 +40,6 @@ async def create_cron(server: Server, body: CronCreate) -> Response:
 
 @router.post("/threads/{thread_id}/runs/crons", **told(Cron))
 async def create_thread_cron(server: Server, thread_id: str, body: CronCreate) -> Response:
-    await server.threads.line(thread_id)
     job = await _job(server, thread_id, body.model_dump(mode="json", exclude_unset=True))
     return answer(await server.crons.create(job, enabled=body.enabled))
 
@@ -98,8 +97,9 @@ async def _job(
     check_run(server, body)
     assistant = await server.assistants.get(body.assistant_id)
     body, filters = await authorise_run(server.caller, thread_id, assistant, body)
-    if filters and thread_id is not None:
-        await check_thread(server, thread_id, filters)
+    since = known.request.thread_since if known else None
+    if thread_id is not None and (filters or known is None):
+        since = (await check_thread(server, thread_id, filters)).created_at
     if server.caller.auth is not None:
         payload = {**payload, "metadata": body.metadata}
     # It goes on running as whoever made it.
@@ -110,6 +110,7 @@ async def _job(
     request = replace(
         limited(request, server.client.limits.overridden(RunLimits())),
         id="",
+        thread_since=since,
         config={**request.config, "configurable": configurable},
         metadata={**request.metadata, "cron_id": cron_id},
     )
