@@ -141,6 +141,14 @@ async def test_crons_are_found_changed_and_paused(client: LangGraphClient) -> No
     assert on["cron_id"] == first["cron_id"]
     [only] = await client.crons.search(metadata={"tag": tag}, limit=1, offset=1, select=["cron_id"])
     assert only == {"cron_id": first["cron_id"]}
+    earlier = (ends - timedelta(hours=1)).astimezone(ZoneInfo("Asia/Tokyo"))
+    third: Any = await client.crons.create("chat", schedule="@daily", metadata={"tag": tag}, end_time=earlier)
+    await found(client, 3, metadata={"tag": tag})
+    for order, numbers in (("asc", [third, first, second]), ("desc", [first, third, second])):
+        listed: Any = await client.crons.search(metadata={"tag": tag}, sort_by="end_time", sort_order=order)
+        assert [cron["cron_id"] for cron in listed] == [cron["cron_id"] for cron in numbers]
+    [one] = await client.crons.search(metadata={"tag": tag}, limit=1, select=["now", "enabled"])
+    assert datetime.fromisoformat(one["now"]) > datetime.fromisoformat(third["created_at"])
 
     changed = await client.crons.update(
         first["cron_id"], schedule="30 10 * * *", enabled=False, end_time=None, input={"log": []}
@@ -150,7 +158,7 @@ async def test_crons_are_found_changed_and_paused(client: LangGraphClient) -> No
     assert (changed["timezone"], changed["metadata"]) == ("Europe/Berlin", {"tag": tag})
     again = await client.crons.update(first["cron_id"], enabled=True)
     assert (again["schedule"], again["enabled"]) == ("30 10 * * *", True)
-    for cron in both:
+    for cron in (*both, third):
         await client.crons.delete(cron["cron_id"])
     await found(client, 0, metadata={"tag": tag})
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -46,9 +47,10 @@ async def create_thread_cron(server: Server, thread_id: str, body: CronCreate) -
 
 @router.post("/runs/crons/search", **told(list[Cron]))
 async def search_crons(server: Server, body: CronSearch) -> Response:
-    found = await _found(server, body)
-    key = body.sort_by or "created_at"
-    found.sort(key=lambda cron: str(cron[key] or ""), reverse=body.sort_order != "asc")
+    found = _ordered(await _found(server, body), body.sort_by or "created_at", body.sort_order)
+    if "now" in (body.select or ()):
+        now = datetime.now(UTC)
+        found = [{**cron, "now": now} for cron in found]
     page, more = page_of(found, body.offset, body.limit, body.select)
     return answer(page, headers=more)
 
@@ -132,6 +134,17 @@ async def _job(
         created_at=known.created_at if known else now,
         updated_at=now,
     )
+
+
+def _ordered(found: list[dict[str, Any]], key: str, order: str | None) -> list[dict[str, Any]]:
+    """Those that have nothing there come last, in either order."""
+
+    def place(cron: Mapping[str, Any]) -> Any:
+        return datetime.fromisoformat(cron[key]) if key == "end_time" else cron[key]
+
+    there = [cron for cron in found if cron[key] is not None]
+    there.sort(key=place, reverse=order != "asc")
+    return [*there, *(cron for cron in found if cron[key] is None)]
 
 
 async def _found(server: Backend, where: CronCount) -> list[dict[str, Any]]:
