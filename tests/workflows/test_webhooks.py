@@ -11,7 +11,7 @@ import operator
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from langgraph.graph import START, StateGraph
 from temporalio.client import WorkflowFailureError
 from typing_extensions import TypedDict
 
+from perdure.activities.webhook_post import post
 from perdure.contract.run import RunsRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import ConfigError
@@ -234,6 +235,23 @@ async def test_what_may_not_be_told_is_not(served: Served) -> None:
             await handle.result()
         assert "allowed_domains" in str(failed.value.cause and failed.value.cause.__cause__)
     assert served.receiver.requests == []
+
+
+async def test_no_more_of_an_answer_is_read_than_is_told() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s X\r\n\r\n" % (b"503" if b"/away" in head else b"200"))
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 10_000)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        for path, told in (("/", (200, "")), ("/away", (503, "x" * 200))):
+            assert await post(url + path, b"{}", {}, problem=lambda host, address: None) == told
 
 
 @pytest.mark.parametrize(
