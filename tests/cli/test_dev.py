@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -30,12 +31,14 @@ class Process:
         command = [sys.executable, "-m", "perdure.cli", *arguments]
         self.popen = subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True)
         self.lines: queue.Queue[str] = queue.Queue()
+        self.told: list[str] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.popen.stderr is not None
         for line in self.popen.stderr:
+            self.told.append(line)
             self.lines.put(line)
 
     def until(self, text: str) -> str:
@@ -100,9 +103,63 @@ def test_dev_waits_for_a_graph_that_does_not_load_to_be_mended(
         dev.until("as soon as a file of the project changes")
         write_project(tmp_path, {"g": "./agent.py:plain"})
         dev.until("worker ready: g")
+        assert len([line for line in dev.told if "rror" in line]) == 1
+        assert not any("Traceback" in line for line in dev.told)
         below = dev.below()
         dev.popen.kill()
         assert all_gone(below)
+
+
+@pytest.mark.parametrize(
+    ("program", "stops", "code", "told"),
+    [
+        ("touch begun; exec sleep 600", True, 130, []),
+        (
+            "echo unknown flag >&2; exit 1",
+            False,
+            2,
+            ["error: Temporal's dev server ended before it was ready"],
+        ),
+    ],
+)
+def test_dev_whose_server_does_not_come_says_so_once_and_leaves_nothing(
+    tmp_path: Path,
+    write_project: WriteProject,
+    env: dict[str, str],
+    program: str,
+    stops: bool,
+    code: int,
+    told: list[str],
+) -> None:
+    folder = write_project(tmp_path)
+    binary = folder / "temporal"
+    binary.write_text(f"#!/bin/sh\n{program}\n")
+    binary.chmod(0o755)
+    with process(folder, {**env, "PERDURE_TEMPORAL_BIN": str(binary)}, "dev") as dev:
+        if stops:
+            until(lambda: (folder / "begun").exists())
+            assert living_in(folder, but=dev.popen.pid)
+            dev.popen.send_signal(signal.SIGINT)
+        assert dev.popen.wait(timeout=60) == code
+        until(lambda: not living_in(folder))
+    assert [line[: len(start)] for line, start in zip(dev.told, told, strict=True)] == told
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def living_in(folder: Path, *, but: int = 0) -> list[psutil.Process]:
+    """Processes that work in the folder."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, FileNotFoundError):
+            if process.pid != but and process.cwd() == str(folder):
+                found.append(process)
+    return found
 
 
 def test_a_worker_may_be_started_before_its_server(

@@ -51,7 +51,6 @@ MEANT: Mapping[str, tuple[str, ...]] = {
     "`set_latest` brings the context back, too": (r"an_assistant / (back|third) / \.context",),
     "A thread's `config` is empty": (r".* / \.config\.configurable$",),
     "Tasks of a state have no `path`": (r".*tasks\[\d+\]\.path$",),
-    "Mode `events` has no `on_chain_stream`": (r"mode_events / (steps|chat): outputs / ",),
     "A task of a state names its subgraph's checkpoint with `subgraphs=True` alone": (
         r"a_state_with_subgraphs / outside / \.tasks\[0\]\.checkpoint",
     ),

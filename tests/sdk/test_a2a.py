@@ -131,8 +131,8 @@ async def test_a_context_is_its_owners(stack: Stack) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             task = await call(http, "counsel", "message/send", message("hi"), **ann)
             assert task["status"]["state"] == "input-required"
-            assert (await call(http, "counsel", "tasks/get", {"id": task["id"]}, **bob))["code"] == -32602
-            assert (await call(http, "counsel", "tasks/cancel", {"id": task["id"]}, **bob))["code"] == -32602
+            assert (await call(http, "counsel", "tasks/get", {"id": task["id"]}, **bob))["code"] == -32001
+            assert (await call(http, "counsel", "tasks/cancel", {"id": task["id"]}, **bob))["code"] == -32001
             answer = message("go", contextId=task["contextId"])
             assert "code" in await call(http, "counsel", "message/send", answer, **bob)
             done = await call(http, "counsel", "message/send", answer, **ann)

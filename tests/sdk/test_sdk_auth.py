@@ -156,6 +156,27 @@ async def test_a_thread_is_its_owners(ann: LangGraphClient, bob: LangGraphClient
     assert (await ann.threads.get_state(thread_id))["values"]["log"] == ["first plain", "second"]
 
 
+async def test_a_thread_that_two_make_at_once_is_one_of_theirs(
+    ann: LangGraphClient, bob: LangGraphClient
+) -> None:
+    users = {"ann": ann, "bob": bob}
+
+    async def run(name: str, thread_id: str) -> Any:
+        return await users[name].runs.wait(
+            thread_id, "steps", input={"log": [name]}, if_not_exists="create", raise_error=False
+        )
+
+    for first, second in (("ann", "bob"), ("bob", "ann"), ("ann", "bob")):
+        thread_id = str(uuid.uuid4())
+        answers = await asyncio.gather(run(first, thread_id), run(second, thread_id), return_exceptions=True)
+        [got] = [answer for answer in answers if isinstance(answer, dict)]
+        [error] = [answer for answer in answers if isinstance(answer, httpx.HTTPStatusError)]
+        assert error.response.status_code == 404
+        [owner] = {name for name in got["log"] if name in users}
+        assert (await users[owner].threads.get(thread_id))["metadata"]["owner"] == owner
+        assert len(await users[owner].runs.list(thread_id)) == 1
+
+
 async def test_lists_have_ones_own_alone(ann: LangGraphClient, bob: LangGraphClient) -> None:
     topic = uuid.uuid4().hex
     for client, number in ((ann, 2), (bob, 1)):

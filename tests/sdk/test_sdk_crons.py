@@ -74,6 +74,28 @@ async def test_a_cron_of_a_thread_goes_on_with_it_each_time(
     assert len(await client.runs.list(thread)) == 2
 
 
+async def test_a_cron_is_not_for_a_thread_that_is_made_anew_under_the_same_id(
+    client: LangGraphClient, temporal: Client
+) -> None:
+    thread = (await client.threads.create())["thread_id"]
+    cron: Any = await client.crons.create_for_thread(
+        thread, "steps", schedule="* * * * *", input={"log": ["cron"]}, enabled=False
+    )
+    await client.threads.delete(thread)
+    await client.threads.create(thread_id=thread)
+    schedule = temporal.get_schedule_handle(f"perdure-cron-{cron['cron_id']}")
+    await schedule.trigger()
+    async with asyncio.timeout(60):
+        while not (started := (await schedule.describe()).info.recent_actions):  # noqa: ASYNC110 - the server's
+            await asyncio.sleep(0.05)
+    action: Any = started[0].action
+    await temporal.get_workflow_handle(action.workflow_id).result()
+    result: Any = await client.runs.wait(thread, "steps", input={"log": []})
+    assert "cron" not in result["log"]
+    assert len(await client.runs.list(thread)) == 1
+    await client.crons.delete(cron["cron_id"])
+
+
 async def test_a_cron_without_a_thread_makes_one_for_each_run(
     client: LangGraphClient, temporal: Client
 ) -> None:
@@ -119,6 +141,14 @@ async def test_crons_are_found_changed_and_paused(client: LangGraphClient) -> No
     assert on["cron_id"] == first["cron_id"]
     [only] = await client.crons.search(metadata={"tag": tag}, limit=1, offset=1, select=["cron_id"])
     assert only == {"cron_id": first["cron_id"]}
+    earlier = (ends - timedelta(hours=1)).astimezone(ZoneInfo("Asia/Tokyo"))
+    third: Any = await client.crons.create("chat", schedule="@daily", metadata={"tag": tag}, end_time=earlier)
+    await found(client, 3, metadata={"tag": tag})
+    for order, numbers in (("asc", [third, first, second]), ("desc", [first, third, second])):
+        listed: Any = await client.crons.search(metadata={"tag": tag}, sort_by="end_time", sort_order=order)
+        assert [cron["cron_id"] for cron in listed] == [cron["cron_id"] for cron in numbers]
+    [one] = await client.crons.search(metadata={"tag": tag}, limit=1, select=["now", "enabled"])
+    assert datetime.fromisoformat(one["now"]) > datetime.fromisoformat(third["created_at"])
 
     changed = await client.crons.update(
         first["cron_id"], schedule="30 10 * * *", enabled=False, end_time=None, input={"log": []}
@@ -128,7 +158,7 @@ async def test_crons_are_found_changed_and_paused(client: LangGraphClient) -> No
     assert (changed["timezone"], changed["metadata"]) == ("Europe/Berlin", {"tag": tag})
     again = await client.crons.update(first["cron_id"], enabled=True)
     assert (again["schedule"], again["enabled"]) == ("30 10 * * *", True)
-    for cron in both:
+    for cron in (*both, third):
         await client.crons.delete(cron["cron_id"])
     await found(client, 0, metadata={"tag": tag})
 

@@ -85,6 +85,7 @@ async def test_what_models_and_nodes_do_is_told_as_astream_events_tells_it(clien
         ("on_chat_model_start", model),
         ("on_chat_model_stream", model),
         ("on_chat_model_end", model),
+        ("on_chain_stream", "answer"),
         ("on_chain_end", "answer"),
         ("on_chain_end", "chat"),
     ]
@@ -95,6 +96,7 @@ async def test_what_models_and_nodes_do_is_told_as_astream_events_tells_it(clien
     assert (root["run_id"], root["parent_ids"]) == (told[0].data["run_id"], [])
     assert (node["parent_ids"], started["parent_ids"]) == ([root["run_id"]], [root["run_id"], node["run_id"]])
     assert started["metadata"]["langgraph_node"] == "answer"
+    assert events[-3]["data"]["chunk"] == events[-2]["data"]["output"]
     assert events[-1]["data"]["output"]["messages"][-1]["content"] == "you said: hi"
 
 

@@ -8,9 +8,11 @@ import hashlib
 import hmac
 import json
 import operator
+import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -19,6 +21,7 @@ from langgraph.graph import START, StateGraph
 from temporalio.client import WorkflowFailureError
 from typing_extensions import TypedDict
 
+from perdure.activities.webhook_post import post
 from perdure.contract.run import RunsRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import ConfigError
@@ -26,6 +29,20 @@ from perdure.graph.webhook_policy import WebhookPolicy, webhook_policy
 from perdure.server.threads import ServedThreads
 from perdure.testing import PerdureEnvironment
 
+AGENT = """
+import operator
+from typing import Annotated
+
+from langgraph.graph import START, StateGraph
+from typing_extensions import TypedDict
+
+
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+
+
+g = StateGraph(State).add_node("node", lambda state: {"log": ["said"]}).add_edge(START, "node").compile()
+"""
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
@@ -48,11 +65,17 @@ def graph(node: Any) -> Any:
     return StateGraph(State).add_node("node", node).add_edge(START, "node").compile()
 
 
+def signature(headers: dict[str, str], body: bytes) -> str:
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256)).decode()
+
+
 class Receiver:
-    """Answers with the given statuses, then with 200."""
+    """Answers with the given statuses, then with 200; never while `slow` is set."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.slow = False
         self.requests: list[tuple[dict[str, str], bytes]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,6 +83,10 @@ class Receiver:
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers["content-length"]))
         self.requests.append((headers, body))
+        if self.slow:
+            await reader.read()  # until who asks is gone
+            writer.close()
+            return
         status = self.statuses.pop(0) if self.statuses else 200
         writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
         await writer.drain()
@@ -143,9 +170,42 @@ async def test_a_receiver_that_fails_is_told_later_also_by_another_worker(served
     assert headers["authorization"] == "Bearer t0ken"
     assert headers["host"].startswith("localhost:")
     raw = next(raw for known, raw in served.receiver.requests if known is headers)
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + raw
-    signature = base64.b64encode(hmac.digest(b"k" * 32, signed, hashlib.sha256)).decode()
-    assert headers["webhook-signature"] == f"v1,{signature}"
+    assert headers["webhook-signature"] == signature(headers, raw)
+
+
+async def test_a_worker_that_is_killed_as_it_tells_a_receiver_is_followed_by_another_that_tells_the_same(
+    served: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "agent.py").write_text(AGENT)
+    settings = {
+        "graphs": {"g": "./agent.py:g"},
+        "webhooks": {"url": {"allowed_domains": ["localhost"]}},
+        "dependencies": ["."],
+    }
+    (tmp_path / "langgraph.json").write_text(json.dumps(settings))
+    address = served.env.client.service_client.config.target_host
+    place = ("--address", address, "--task-queue", served.env.task_queue)
+    served.receiver.slow = True
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "perdure.cli", *place, "worker", cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        run = await served.start("g", {"log": []})
+        await served.receiver.received(1)
+    finally:
+        process.kill()
+        await process.wait()
+    served.receiver.slow = False
+    async with served.env.worker():
+        told = await served.receiver.received(2)
+        handle = served.env.client.get_workflow_handle(f"{served.id}/webhook/{run}")
+        assert await handle.result() == 200
+    assert [headers["webhook-id"] for headers, _ in told] == [f"run_{run}"] * 2
+    for headers, raw in served.receiver.requests:
+        assert headers["webhook-signature"] == signature(headers, raw)
+    one, other = ({**body, "webhook_sent_at": None} for _, body in told)
+    assert one == other
+    assert one["values"]["log"] == ["said"]
 
 
 async def test_runs_that_fail_or_are_cancelled_or_had_a_thread_of_their_own_are_told_too(
@@ -175,6 +235,23 @@ async def test_what_may_not_be_told_is_not(served: Served) -> None:
             await handle.result()
         assert "allowed_domains" in str(failed.value.cause and failed.value.cause.__cause__)
     assert served.receiver.requests == []
+
+
+async def test_no_more_of_an_answer_is_read_than_is_told() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %s X\r\n\r\n" % (b"503" if b"/away" in head else b"200"))
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 10_000)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        for path, told in (("/", (200, "")), ("/away", (503, "x" * 200))):
+            assert await post(url + path, b"{}", {}, problem=lambda host, address: None) == told
 
 
 @pytest.mark.parametrize(

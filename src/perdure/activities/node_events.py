@@ -31,6 +31,7 @@ class NodeEvents(EventsHandler):
         self._own("on_chain_start", {"input": given})
 
     def end(self, given: Any, output: Any) -> None:
+        self._own("on_chain_stream", {"chunk": output})
         self._own("on_chain_end", {"output": output, "input": given})
 
     def _own(self, event: str, data: dict[str, Any]) -> None:

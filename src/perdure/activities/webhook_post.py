@@ -12,6 +12,7 @@ import httpx
 __all__ = ["PostFailed", "post"]
 
 _SECONDS = 20.0
+_TEXT = 200
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -37,20 +38,34 @@ async def post(
     to = httpx.URL(url)
     address = await _address(to.host, to.port or _PORTS[to.scheme], problem)
     own = {**headers, "host": to.netloc.decode(), "content-type": "application/json", "user-agent": "perdure"}
-    async with httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client:
-        # To the address that was looked at, and no other that the name may lead to a moment later.
-        request = client.build_request(
-            "POST",
-            to.copy_with(host=address),
-            content=body,
-            headers=own,
-            extensions={"sni_hostname": to.host},
-        )
-        try:
-            response = await client.send(request)
-        except httpx.HTTPError as error:
-            raise PostFailed(f"{type(error).__name__}: {error}") from error
-        return response.status_code, response.text[:200]
+    try:
+        async with (
+            asyncio.timeout(_SECONDS),
+            httpx.AsyncClient(timeout=_SECONDS, trust_env=False) as client,
+            client.stream(
+                "POST",
+                # To the address that was looked at, and no other that the name may lead to a moment later.
+                to.copy_with(host=address),
+                content=body,
+                headers=own,
+                extensions={"sni_hostname": to.host},
+            ) as response,
+        ):
+            return response.status_code, await _beginning(response)
+    except TimeoutError as error:
+        raise PostFailed(f"no answer within {_SECONDS:g} s") from error
+    except httpx.HTTPError as error:
+        raise PostFailed(f"{type(error).__name__}: {error}") from error
+
+
+async def _beginning(response: httpx.Response) -> str:
+    text = ""
+    if not response.is_success:  # of what went well nobody reads more
+        async for piece in response.aiter_text():
+            text += piece
+            if len(text) >= _TEXT:
+                break
+    return text[:_TEXT]
 
 
 async def _address(host: str, port: int, problem: Callable[[str, str], str | None]) -> str:

@@ -26,6 +26,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from perdure.activities.heartbeat import Heartbeats
 from perdure.contract import names
 from perdure.contract.webhook import WebhookCall
 from perdure.errors import ConfigError
@@ -57,7 +58,10 @@ class WebhookActivities:
         headers = {**self._headers, **signed(f"run_{call.run.id}", time.time(), body, self._secrets)}
         poster: Any = importlib.import_module("perdure.activities.webhook_post")
         try:
-            status, text = await poster.post(call.url, body, headers, problem=self._policy.address_problem)
+            async with Heartbeats().beating():
+                status, text = await poster.post(
+                    call.url, body, headers, problem=self._policy.address_problem
+                )
         except poster.PostFailed as error:
             raise _failed(call, str(error), retry=error.retry) from error
         if status == _GONE:

@@ -15,12 +15,14 @@ __all__ = ["main"]
 
 def main() -> NoReturn:
     """Entry point of `perdure`. Ends the process; the exit codes are in `perdure.cli.settings`."""
-    from perdure.cli.app import run
-
     try:
+        from perdure.cli.app import run
+
         code = run(sys.argv[1:])
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
+    except KeyboardInterrupt:  # while modules load; later it is the parser's business
+        code = 130
     _leave(code)
 
 

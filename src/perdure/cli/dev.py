@@ -12,8 +12,8 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class DevOptions:
 
 
 async def dev(settings: Settings, options: DevOptions, early: EarlyWorker) -> int:
-    """Run until SIGINT or SIGTERM; a second one kills."""
+    """Run until SIGINT or SIGTERM; a second one kills. Raises KeyboardInterrupt when the first comes before the server."""
     project = find_project(settings) if not options.worker else (find_project(settings) or load_project(None))
     directory = server_directory(project)
     if options.clean:
@@ -71,7 +71,7 @@ async def dev(settings: Settings, options: DevOptions, early: EarlyWorker) -> in
     console = stderr()
     stop = asyncio.Event()
     with _stop_signals(stop):
-        async with server:
+        async with _serving(server, stop):
             worker = _worker_arguments(options)
             _banner(console, server, project, settings, api=_api_of(worker, options))
             tasks = [asyncio.create_task(_keep_server(server, console))]
@@ -86,6 +86,21 @@ async def dev(settings: Settings, options: DevOptions, early: EarlyWorker) -> in
         if options.in_memory:
             _forget(ServerDirectory(directory).payloads(in_memory=True))
     return OK
+
+
+@asynccontextmanager
+async def _serving(server: DevServer, stop: asyncio.Event) -> AsyncGenerator[None]:
+    """The server, from when it answers. `stop` ends the wait for it with a KeyboardInterrupt."""
+    starting = asyncio.create_task(server.start())
+    await _until(stop, [starting])
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        raise KeyboardInterrupt
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:

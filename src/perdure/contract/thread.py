@@ -51,7 +51,8 @@ class RunRequest:
     `graph` is for a thread that was made without one, or that changes it. With `ends_when_interrupted` a run that asks for
     something ends there, as in LangGraph's own server; the answer is the input of another run. `stream` names the stream
     modes that are published while it runs, those of `subgraphs` too. `webhook` is a URL that is told how it ended, `trace` what
-    its spans belong to.
+    its spans belong to. `thread_since` is when the thread was made that a cron's run is for: one that was made later under the
+    same id is another.
     """
 
     id: str
@@ -75,6 +76,7 @@ class RunRequest:
     wait_until: float | None = None
     trace: TraceContext | None = None
     webhook: str = ""
+    thread_since: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from perdure.contract.run import RunRecord, RunsRequest
 from perdure.contract.state import HistoryRequest
@@ -186,7 +187,7 @@ async def _found(backend: Backend, task: str, action: str) -> tuple[Started, Run
         if filters:
             await check_thread(backend, thread_id, filters)
         return Started(thread_id, run_id), await backend.threads.run(thread_id, run_id)
-    except ThreadNotFound:
+    except (ThreadNotFound, HTTPException):
         raise RpcError(TASK_NOT_FOUND, f"no task {task!r} here") from None
 
 

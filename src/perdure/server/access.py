@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from perdure.errors import ThreadNotFound
 from perdure.server.access_rules import Rule
 from perdure.server.backend import Backend
 from perdure.server.bodies import RunCreate
 from perdure.server.caller import Caller
 from perdure.server.errors import failed, not_found
 from perdure.server.filters import Filter, matches
+from perdure.server.threads import ThreadLine
 
 __all__ = ["Asked", "authorise", "authorise_run", "check_thread"]
 
@@ -58,15 +58,15 @@ async def authorise(backend: Backend, caller: Caller, rule: Rule, asked: Asked) 
 
 
 async def authorise_run(
-    backend: Backend, caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: _Run
-) -> _Run:
-    """What is to run, as the handler of `threads.create_run` left it.
+    caller: Caller, thread_id: str | None, assistant: Mapping[str, Any], body: _Run
+) -> tuple[_Run, Filter]:
+    """What is to run, as the handler of `threads.create_run` left it, and the filter that its thread has to fit.
 
     Raises:
-        HTTPException: for what is refused; 404 for a thread or an assistant that a filter keeps back.
+        HTTPException: for what is refused; 404 for an assistant that a filter keeps back.
     """
     if caller.auth is None:
-        return body
+        return body, {}
     config = {**body.config.given(), "configurable": dict(body.config.configurable)}
     value: dict[str, Any] = {
         "thread_id": _id(thread_id),
@@ -91,14 +91,12 @@ async def authorise_run(
         readable = await caller.allow("assistants", "read", {"assistant_id": value["assistant_id"]})
         if not matches(assistant["metadata"], readable):
             raise not_found("Assistant", assistant["assistant_id"])
-    if filters and thread_id is not None:
-        await check_thread(backend, thread_id, filters, absent=body.if_not_exists == "create")
     kwargs = value["kwargs"]
     changed = {"metadata": value["metadata"]} | {
         key: kwargs[key]
         for key in ("input", "command", "config", "context", "interrupt_before", "interrupt_after")
     }
-    return type(body).model_validate({**body.model_dump(exclude_unset=True), **changed})
+    return type(body).model_validate({**body.model_dump(exclude_unset=True), **changed}), filters
 
 
 def _value(rule: Rule, asked: Asked) -> dict[str, Any]:
@@ -165,16 +163,12 @@ async def _check_owned(backend: Backend, rule: Rule, asked: Asked, filters: Filt
         raise not_found("Assistant", asked.path["assistant_id"])
 
 
-async def check_thread(backend: Backend, thread_id: str, filters: Filter, *, absent: bool = False) -> None:
-    """Raises 404 for a thread that is not there, or kept back. `absent`: it need not be there yet."""
-    try:
-        line = await backend.threads.line(thread_id)
-    except ThreadNotFound:
-        if absent:
-            return
-        raise
+async def check_thread(backend: Backend, thread_id: str, filters: Filter) -> ThreadLine:
+    """Raises ThreadNotFound for a thread that is not there, 404 for one that is kept back."""
+    line = await backend.threads.line(thread_id)
     if not matches(line.metadata, filters):
         raise not_found("Thread", thread_id)
+    return line
 
 
 def _id(text: Any) -> Any:

@@ -10,18 +10,21 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from langgraph.types import Command, Send
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from perdure.contract.state import HistoryRequest
 from perdure.contract.thread import RunRequest
 from perdure.errors import RunCancelled, RunFailed, ThreadNotFound
-from perdure.server.access import authorise_run
+from perdure.server.access import authorise_run, check_thread
 from perdure.server.backend import Backend
 from perdure.server.bodies import CommandBody, RunCreate
 from perdure.server.errors import failed, invalid
+from perdure.server.filters import Filter
 from perdure.streams.wire import to_json
 from perdure.telemetry.propagation import starting
 
@@ -62,7 +65,7 @@ async def start(
         raise failed(400, "You must provide a thread_id when resuming.")
     check_run(backend, body)
     assistant = await backend.assistants.get(body.assistant_id)
-    body = await authorise_run(backend, backend.caller, thread_id, assistant, body)
+    body, filters = await authorise_run(backend.caller, thread_id, assistant, body)
     stateless = thread_id is None
     target = thread_id or str(uuid.uuid4())
     request = run_request(assistant, target, body, backend.caller.configurable())
@@ -71,10 +74,30 @@ async def start(
     create = {**body.metadata} if stateless or body.if_not_exists == "create" else None
     temporary = stateless and body.on_completion == "delete"
     with starting(request.graph, target) as trace:
-        await backend.threads.start_run(
-            target, replace(request, trace=trace), create=create, temporary=temporary
-        )
+        request = replace(request, trace=trace)
+        if filters and not stateless:
+            await _start_owned(backend, target, request, create, filters)
+        else:
+            await backend.threads.start_run(target, request, create=create, temporary=temporary)
     return Started(target, request.id, cancel_on_disconnect=body.on_disconnect == "cancel")
+
+
+async def _start_owned(
+    backend: Backend, thread_id: str, request: RunRequest, create: Mapping[str, Any] | None, filters: Filter
+) -> None:
+    """On a thread that fits the filters, or one that is made by this: between the look for it and its beginning somebody
+    else may make it."""
+    try:
+        there = (await check_thread(backend, thread_id, filters)).status != "closed"
+    except ThreadNotFound:
+        there = False
+    if not there and create is not None:
+        with suppress(WorkflowAlreadyStartedError):
+            await backend.threads.start_run(thread_id, request, create=create, new=True)
+            return
+    if not there:
+        await check_thread(backend, thread_id, filters)
+    await backend.threads.start_run(thread_id, request)
 
 
 async def run_result(backend: Backend, started: Started) -> Any:

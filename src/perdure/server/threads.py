@@ -198,15 +198,18 @@ class ServedThreads:
         *,
         create: Mapping[str, Any] | None = None,
         temporary: bool = False,
+        new: bool = False,
     ) -> None:
         """Start a run, or queue it; within the limits of the client.
 
         Args:
             create: make the thread if it is not there, with this metadata.
             temporary: that thread ends with the run.
+            new: only if it is made for this run.
 
         Raises:
             ThreadNotFound: when there is no such thread. WorkflowUpdateFailedError: when it refuses the run.
+            WorkflowAlreadyStartedError: when there is one that should be new.
         """
         request = limited(request, self.client.limits.overridden(RunLimits()))
         sent_request = self._sendable(request, f"the input of graph {request.graph!r}")
@@ -214,21 +217,25 @@ class ServedThreads:
             await self._update(thread_id, names.UPDATE_START_RUN, sent_request, str, id=request.id)
             return
         start = replace(await self._start("", create), temporary=temporary)
+        conflict = WorkflowIDConflictPolicy.FAIL if new else WorkflowIDConflictPolicy.USE_EXISTING
 
         async def send() -> None:
             operation = WithStartWorkflowOperation(
                 names.THREAD_WORKFLOW,
                 self._sendable(start, "the thread's metadata"),
                 **self._options(thread_id, start),
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_conflict_policy=conflict,
             )
-            await self.client.temporal.execute_update_with_start_workflow(
-                names.UPDATE_START_RUN,
-                sent_request,
-                start_workflow_operation=operation,
-                id=request.id,
-                rpc_timeout=_ANSWER_IN,
-            )
+            try:
+                await self.client.temporal.execute_update_with_start_workflow(
+                    names.UPDATE_START_RUN,
+                    sent_request,
+                    start_workflow_operation=operation,
+                    id=request.id,
+                    rpc_timeout=_ANSWER_IN,
+                )
+            except WorkflowAlreadyStartedError:
+                await operation.workflow_handle()  # raises the same; what nobody asks for would be logged
 
         await sent(send, thread_id)
 

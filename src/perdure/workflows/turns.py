@@ -107,7 +107,10 @@ class Turns:
 
     def start_if_possible(self, request: RunRequest) -> None:
         """For who does not wait for an answer: a cron."""
+        since = request.thread_since
         try:
+            if since is not None and workflow.memo_value("created_at", since) != since:
+                raise ThreadNotFound("it is for a thread of the same id that is gone")
             self.check_start(request)
         except PerdureError as error:
             workflow.logger.warning("run %s is not started: %s", request.id, error)

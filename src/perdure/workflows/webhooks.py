@@ -29,6 +29,7 @@ __all__ = ["WebhookWorkflow", "Webhooks"]
 
 _FOR = timedelta(days=1)
 _ATTEMPT = timedelta(seconds=40)
+_HEARTBEAT = timedelta(seconds=5)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 
 
@@ -43,6 +44,7 @@ class WebhookWorkflow:
             call,
             start_to_close_timeout=_ATTEMPT,
             schedule_to_close_timeout=_FOR,
+            heartbeat_timeout=_HEARTBEAT,
             retry_policy=_RETRY,
         )
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from temporalio.client import ScheduleDescription
 from perdure.client.limits import limited
 from perdure.contract.cron import CronJob
 from perdure.contract.limits import RunLimits
-from perdure.server.access import authorise_run
+from perdure.server.access import authorise_run, check_thread
 from perdure.server.answers import Cron, told
 from perdure.server.assistants import default_id
 from perdure.server.backend import Backend, Server, answer
@@ -40,16 +41,16 @@ async def create_cron(server: Server, body: CronCreate) -> Response:
 
 @router.post("/threads/{thread_id}/runs/crons", **told(Cron))
 async def create_thread_cron(server: Server, thread_id: str, body: CronCreate) -> Response:
-    await server.threads.line(thread_id)
     job = await _job(server, thread_id, body.model_dump(mode="json", exclude_unset=True))
     return answer(await server.crons.create(job, enabled=body.enabled))
 
 
 @router.post("/runs/crons/search", **told(list[Cron]))
 async def search_crons(server: Server, body: CronSearch) -> Response:
-    found = await _found(server, body)
-    key = body.sort_by or "created_at"
-    found.sort(key=lambda cron: str(cron[key] or ""), reverse=body.sort_order != "asc")
+    found = _ordered(await _found(server, body), body.sort_by or "created_at", body.sort_order)
+    if "now" in (body.select or ()):
+        now = datetime.now(UTC)
+        found = [{**cron, "now": now} for cron in found]
     page, more = page_of(found, body.offset, body.limit, body.select)
     return answer(page, headers=more)
 
@@ -97,7 +98,10 @@ async def _job(
     body = CronCreate.model_validate(payload)
     check_run(server, body)
     assistant = await server.assistants.get(body.assistant_id)
-    body = await authorise_run(server, server.caller, thread_id, assistant, body)
+    body, filters = await authorise_run(server.caller, thread_id, assistant, body)
+    since = known.request.thread_since if known else None
+    if thread_id is not None and (filters or known is None):
+        since = (await check_thread(server, thread_id, filters)).created_at
     if server.caller.auth is not None:
         payload = {**payload, "metadata": body.metadata}
     # It goes on running as whoever made it.
@@ -108,6 +112,7 @@ async def _job(
     request = replace(
         limited(request, server.client.limits.overridden(RunLimits())),
         id="",
+        thread_since=since,
         config={**request.config, "configurable": configurable},
         metadata={**request.metadata, "cron_id": cron_id},
     )
@@ -129,6 +134,17 @@ async def _job(
         created_at=known.created_at if known else now,
         updated_at=now,
     )
+
+
+def _ordered(found: list[dict[str, Any]], key: str, order: str | None) -> list[dict[str, Any]]:
+    """Those that have nothing there come last, in either order."""
+
+    def place(cron: Mapping[str, Any]) -> Any:
+        return datetime.fromisoformat(cron[key]) if key == "end_time" else cron[key]
+
+    there = [cron for cron in found if cron[key] is not None]
+    there.sort(key=place, reverse=order != "asc")
+    return [*there, *(cron for cron in found if cron[key] is None)]
 
 
 async def _found(server: Backend, where: CronCount) -> list[dict[str, Any]]:
