@@ -23,6 +23,7 @@ from temporalio.client import AsyncActivityCancelledError
 from temporalio.service import RPCError
 
 from perdure._compat import CONF, CONFIG_KEY_RESUMING
+from perdure.activities.deaths import forget_worker
 from perdure.activities.failures import classify
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter
@@ -72,6 +73,8 @@ class Heartbeats:
     @asynccontextmanager
     async def beating(self) -> AsyncGenerator[None]:
         """Beat four times within the time after which the attempt would be taken for dead, and once more if it fails."""
+        if activity.info().attempt - 1 > len(self.failures):
+            await forget_worker()  # the one before has not failed: it fell silent
         limit = activity.info().heartbeat_timeout
         task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
         try:
