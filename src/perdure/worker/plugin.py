@@ -98,8 +98,10 @@ _PASSED_THROUGH = (
     "xxhash",
 )
 
-# A worker that died holds its workflows' next tasks for this long; Temporal's default of 10 s is most of a recovery.
-_STICKY_TIMEOUT = timedelta(seconds=1)
+# A worker that died holds its workflows' next tasks for this long, unless an attempt that it left behind tells of it first
+# (activities/deaths.py); Temporal's default of 10 s is most of a recovery. With 1 s, a hundred agents at a time were taken from
+# their worker because it was busy, and replayed.
+_STICKY_TIMEOUT = timedelta(seconds=2)
 # The SDK interrupts a workflow task that takes longer than 2 s. Where several replay at once that is soon reached, and one that
 # is interrupted starts all over.
 _PATIENCE_SECONDS = 30
