@@ -26,7 +26,7 @@ class Scenario:
     contestants: tuple[str, ...] = CONTESTANTS
     rounds: int = 3
     budget: int = 150
-    peer_rounds: int = 2
+    peer_rounds: int = 1
     quick_rounds: int = 5
     limit: int = 300
 
@@ -53,6 +53,7 @@ SCENARIOS = (
         title="100 agents at a time, 10 steps each",
         parameters={"agents": 100, "steps": 10, "bytes": 256},
         quick={"agents": 20, "steps": 10, "bytes": 256},
+        budget=240,
         quick_rounds=3,
     ),
     Scenario(
