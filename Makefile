@@ -15,7 +15,7 @@ help:
 	@echo "make chaos    crash the examples at every event (some 10 minutes)"
 	@echo "make check    format, lint, types, import layers, tests"
 	@echo "make install  make .venv with everything that development and tests need"
-	@echo "make bench    measure Perdure, bare Temporal and the peers in turns (some 25 minutes, an idle machine)"
+	@echo "make bench    measure Perdure, bare Temporal and the peers in turns (some 17 minutes, an idle machine)"
 	@echo "make bench-quick  compare what a step costs with bench/baseline.json (≤ 2 minutes)"
 	@echo "make differential     compare 1,000 random graphs with LangGraph itself, in every mode (about half an hour)"
 	@echo "make check-langgraph  run the tests with the lowest, a middle and the newest supported langgraph"

@@ -96,12 +96,12 @@ UNITS: Mapping[str, Unit] = {
     ),
     "served run": Unit(
         "a run on it",
-        {**_UPDATE, "WORKFLOW_PROPERTIES_MODIFIED": 2, "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": 2},
+        {**_UPDATE, **_MEMO, "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES": 2},
         (1, 1),
         {
             "accept_workflow_update": 1,
             "upsert_workflow_search_attributes": 2,
-            "modify_workflow_properties": 2,
+            "modify_workflow_properties": 1,
         },
     ),
     "awaited result": Unit(

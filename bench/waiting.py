@@ -1,6 +1,6 @@
 """Measures threads that wait for a decision: what each costs the worker, and how soon a decided one goes on.
 
-    python bench/waiting.py [--threads 2000] [--decisions 180] [--rate 5] [--json results.json]
+    python bench/waiting.py [--threads 3000] [--decisions 180] [--rate 5] [--json results.json]
 
 `perdure worker` in a process of its own with its defaults, which keep 500 threads in memory. The graph asks (`interrupt`) in
 its first node; the second one tells when it begins.
@@ -119,7 +119,7 @@ def _spread(seconds: list[float]) -> dict[str, float]:
 async def measure(options: dict[str, Any]) -> dict[str, Any]:
     """Rows `memory` and `decision`."""
     quick = bool(options.get("quick"))
-    threads = options.get("threads") or (1200 if quick else 2000)
+    threads = options.get("threads") or (1200 if quick else 3000)
     count, rate = options.get("decisions") or (100 if quick else 180), options.get("rate") or 5
     with tempfile.TemporaryDirectory(prefix="perdure-bench-") as name:
         folder = Path(name)
@@ -158,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--threads", type=int, default=2000, help="that wait")
+    parser.add_argument("--threads", type=int, default=3000, help="that wait")
     parser.add_argument("--decisions", type=int, default=180)
     parser.add_argument("--rate", type=float, default=5, help="decisions a second")
     parser.add_argument("--json", type=Path, help="write the results there, too")

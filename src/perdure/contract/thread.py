@@ -172,6 +172,7 @@ class ThreadStart:
     filtered by, and `None` for a thread that was not made by the HTTP server. `graph` may be empty then: the first run
     names it. A `temporary` thread ends with its first run. One that nobody has used for `ttl_seconds` is deleted, or keeps its
     latest checkpoint alone. `search_asked`: there is the search attribute for the time of the oldest question, too.
+    `dated_at_rest`: lists tell when it came to rest, not when it began to run.
     """
 
     graph: str
@@ -187,6 +188,7 @@ class ThreadStart:
     ttl_seconds: float | None = None
     ttl_strategy: TtlStrategy = "delete"
     search_asked: bool = False
+    dated_at_rest: bool = False
 
 
 @dataclass(frozen=True)

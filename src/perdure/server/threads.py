@@ -287,6 +287,7 @@ class ServedThreads:
             keep_open=True,
             search=await self.client.has_search_attributes(),
             search_asked=await self.client.has_search_attributes(names.SEARCH_ASKED),
+            dated_at_rest=True,
             carry_every=self._carry,
             keep_checkpoints=self._keep,
             metadata=dict(metadata),

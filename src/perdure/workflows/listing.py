@@ -42,6 +42,7 @@ class Listing:
         self.metadata = start.metadata if carry.metadata is None else carry.metadata
         self._search = start.search
         self._search_asked = start.search_asked
+        self._dated_at_rest = start.dated_at_rest
 
     def status(
         self, status: str, *, graph: str, waiting: Sequence[PendingInterrupt], values: Callable[[], Any]
@@ -56,9 +57,10 @@ class Listing:
             workflow.upsert_search_attributes([*updates, *self._asked(status, waiting)])
         else:
             workflow.upsert_memo({"status": status, "pending": len(waiting)})
-        if self.metadata is not None:
-            shown = {} if status == "running" else {"values": _small(values())}
-            workflow.upsert_memo({"updated_at": workflow.time(), **shown})
+        if self.metadata is None or (status == "running" and self._dated_at_rest):
+            return  # each write of a run's first workflow task is one that its first token waits for
+        shown = {} if status == "running" else {"values": _small(values())}
+        workflow.upsert_memo({"updated_at": workflow.time(), **shown})
 
     def _asked(
         self, status: str, waiting: Sequence[PendingInterrupt]
