@@ -35,15 +35,17 @@ def graph_of(silent: timedelta) -> Any:
     return builder.compile()
 
 
-@pytest.mark.parametrize(("silent", "kind"), [(2.0, "NORMAL"), (0.0, "STICKY")])
-async def test_a_thread_is_taken_from_the_worker_whose_attempt_fell_silent(silent: float, kind: str) -> None:
+@pytest.mark.parametrize(("silent", "limit", "kind"), [(2, 1, "NORMAL"), (0, 60, "STICKY")])
+async def test_a_thread_is_taken_from_the_worker_whose_attempt_fell_silent(
+    silent: int, limit: int, kind: str
+) -> None:
     graphs = {"g": graph_of(timedelta(seconds=silent))}
     async with PerdureEnvironment.start(
-        graphs, time_skipping=False, replay_every_task=False, heartbeat=timedelta(seconds=1)
+        graphs, time_skipping=False, replay_every_task=False, heartbeat=timedelta(seconds=limit)
     ) as env:
         run = await env.start("g", {"tries": 0})
         assert (await run.result())["tries"] > 1
-        history = await run.handle.fetch_history()
-    scheduled = [event.workflow_task_scheduled_event_attributes for event in history.events]
-    last = [attributes.task_queue.kind for attributes in scheduled if attributes.HasField("task_queue")][-1]
-    assert TaskQueueKind.Name(last) == f"TASK_QUEUE_KIND_{kind}"
+        events = (await run.handle.fetch_history()).events
+    done = [event.HasField("activity_task_completed_event_attributes") for event in events].index(True)
+    next_task = events[done + 1].workflow_task_scheduled_event_attributes
+    assert TaskQueueKind.Name(next_task.task_queue.kind) == f"TASK_QUEUE_KIND_{kind}"

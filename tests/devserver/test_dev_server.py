@@ -141,6 +141,35 @@ async def test_port_taken_between_choice_and_start_is_chosen_again(tmp_path: Pat
         await Client.connect(started.address)
 
 
+CRASHING = """#!{python}
+import os, pathlib, sys
+
+been_here = pathlib.Path(__file__).with_suffix(".once")
+if {always} or not been_here.exists():
+    been_here.touch()
+    sys.exit("panic: failed assigning ephemeral port\\n\\n" + "github.com/temporalio/cli\\n" * 40)
+os.execv({temporal!r}, sys.argv)
+"""
+
+
+@pytest.mark.parametrize("always", [False, True])
+async def test_server_that_crashes_as_it_starts_is_started_again_and_quoted(
+    tmp_path: Path, *, always: bool
+) -> None:
+    crashing = tmp_path / "temporal"
+    crashing.write_text(
+        CRASHING.format(python=sys.executable, temporal=str(find_temporal().path), always=always)
+    )
+    crashing.chmod(0o755)
+    started = server(tmp_path / ".perdure", in_memory=True, binary=crashing)
+    if always:
+        with pytest.raises(DevServerError, match=r"ended before it was ready(.|\n)*panic: failed assigning"):
+            await started.start()
+    else:
+        async with started:
+            await Client.connect(started.address)
+
+
 async def test_second_server_in_a_directory_is_refused_naming_the_first(in_memory: DevServer) -> None:
     directory = in_memory.log_path.parent
     with pytest.raises(DirectoryInUseError, match=f"pid {in_memory.pid} at {in_memory.address}") as refusal:

@@ -17,9 +17,10 @@ from perdure.errors import PerdureError
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 _MARGIN = timedelta(seconds=5)
-_LOG_TAIL_BYTES = 8_192
+_LOG_TAIL_BYTES = 65_536
 _LOG_TAIL_LINES = 12
 _PORT_TAKEN = "address already in use"
+_CRASH = "panic: "
 
 
 class DevServerError(PerdureError):
@@ -27,7 +28,8 @@ class DevServerError(PerdureError):
 
 
 class PortTakenError(DevServerError):
-    """Another process took a port between the choice and the start. Other ports help."""
+    """Another process took a port between the choice and the start, or the server crashed in its own search for free ones.
+    Other ports help."""
 
 
 class ServerProcess:
@@ -69,13 +71,13 @@ class ServerProcess:
         return self._keeper.poll()
 
     def failure(self, problem: str) -> DevServerError:
-        """The error that says the server has this problem, with the last lines of its log."""
+        """The error that says the server has this problem, with the last lines of its log, or those that tell of its crash."""
         with self._log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start_bytes, size - _LOG_TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        tail = "\n".join(f"    {line}" for line in lines) or "    (nothing)"
-        kind = PortTakenError if _PORT_TAKEN in tail else DevServerError
+            log = file.read().decode(errors="replace")
+        tail = "\n".join(f"    {line}" for line in _last(log.splitlines())) or "    (nothing)"
+        kind = PortTakenError if _PORT_TAKEN in log or _CRASH in log else DevServerError
         return kind(f"Temporal's dev server {problem}. Its log, {str(self._log)!r}, ends with:\n{tail}")
 
     def release(self) -> None:
@@ -98,3 +100,9 @@ class ServerProcess:
             os.killpg(self._keeper.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def _last(lines: list[str]) -> list[str]:
+    """The last ones; where the server crashed, the first that tell of it, and not the end of its stack."""
+    crash = next((n for n, line in enumerate(lines) if line.startswith(_CRASH)), None)
+    return lines[-_LOG_TAIL_LINES:] if crash is None else lines[crash : crash + _LOG_TAIL_LINES]
