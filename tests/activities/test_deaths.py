@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from langgraph.graph import START, StateGraph
 from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.client import Client
 from typing_extensions import TypedDict
 
 from perdure.testing import PerdureEnvironment
@@ -18,32 +20,52 @@ class State(TypedDict):
     tries: int
 
 
-def graph_of(silent: timedelta) -> Any:
-    """A node that is silent for so long in its first attempt: it keeps the worker's event loop to itself, and fails after it."""
-    tries: list[int] = []
+class Silence:
+    """A graph of one node, whose first attempt fails; after it kept the worker's event loop to itself until the server gave
+    the attempt up, if it is `silent`."""
 
-    async def node(state: State) -> dict[str, Any]:
-        tries.append(1)
-        if len(tries) == 1:
-            time.sleep(silent.total_seconds())  # noqa: ASYNC251 - a worker that does not answer
+    def __init__(self, *, silent: bool) -> None:
+        self.tries = 0
+        self.server = ("", "")
+        builder = StateGraph(State)
+        builder.add_node("node", self._silent if silent else self._failing)
+        builder.add_edge(START, "node")
+        self.graph: Any = builder.compile()
+
+    async def _silent(self, state: State) -> dict[str, Any]:
+        if not self.tries:
+            waiting = threading.Thread(target=asyncio.run, args=(self._given_up(),))
+            waiting.start()
+            waiting.join()
+        return await self._failing(state)
+
+    async def _failing(self, state: State) -> dict[str, Any]:
+        self.tries += 1
+        if self.tries == 1:
             raise ConnectionError("too late, or in time")
-        return {"tries": len(tries)}
+        return {"tries": self.tries}
 
-    builder = StateGraph(State)
-    builder.add_node("node", node)
-    builder.add_edge(START, "node")
-    return builder.compile()
+    async def _given_up(self) -> None:
+        address, namespace = self.server
+        handle = (await Client.connect(address, namespace=namespace)).get_workflow_handle("t")
+        async with asyncio.timeout(60):
+            while (await handle.describe()).raw_description.pending_activities[0].attempt == 1:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize(("silent", "limit", "kind"), [(2, 1, "NORMAL"), (0, 60, "STICKY")])
+@pytest.mark.parametrize(("silent", "limit", "kind"), [(True, 1, "NORMAL"), (False, 60, "STICKY")])
 async def test_a_thread_is_taken_from_the_worker_whose_attempt_fell_silent(
-    silent: int, limit: int, kind: str
+    silent: bool, limit: int, kind: str
 ) -> None:
-    graphs = {"g": graph_of(timedelta(seconds=silent))}
+    silence = Silence(silent=silent)
     async with PerdureEnvironment.start(
-        graphs, time_skipping=False, replay_every_task=False, heartbeat=timedelta(seconds=limit)
+        {"g": silence.graph},
+        time_skipping=False,
+        replay_every_task=False,
+        heartbeat=timedelta(seconds=limit),
     ) as env:
-        run = await env.start("g", {"tries": 0})
+        silence.server = (env.client.service_client.config.target_host, env.client.namespace)
+        run = await env.start("g", {"tries": 0}, thread_id="t")
         assert (await run.result())["tries"] > 1
         events = (await run.handle.fetch_history()).events
     done = [event.HasField("activity_task_completed_event_attributes") for event in events].index(True)

@@ -173,10 +173,12 @@ def by_step(told: Iterable[tuple[str, bytes]], nodes: Iterable[str]) -> list[Any
     asked: list[str] = []
     steps: list[list[str]] = [[]]
     for event, data in told:
+        update: Any = orjson.loads(data)
         if event == "values":
-            steps.append([])
+            # Those with a question are told in the middle of a step: other branches may end before and after it.
+            if not (isinstance(update, dict) and "__interrupt__" in update):
+                steps.append([])
             continue
-        update: dict[str, Any] = orjson.loads(data)
         asked += [json.dumps(item["value"]) for item in update.get("__interrupt__", ())]
         # What had ended before a question is told again when another branch goes on; how often is the branches' affair.
         if told_of & update.keys() and "__metadata__" not in update:
@@ -304,7 +306,13 @@ async def all_through_perdure(
 
     async with (
         PerdureEnvironment.start(
-            graphs, time_skipping=False, carry_every=carry_every, worker=False, broker=listener
+            graphs,
+            time_skipping=False,
+            carry_every=carry_every,
+            worker=False,
+            broker=listener,
+            # Calls are counted: none is made twice because the machine was slow.
+            heartbeat=timedelta(minutes=1),
         ) as env,
         env.worker(**worker),
     ):

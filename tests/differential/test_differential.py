@@ -141,7 +141,7 @@ def _told(mode: str, name: str, native: Outcome, ours: Outcome) -> str:
     if (spec := _spec(name)) is not None:
         small = smallest(spec, lambda other: _differs(other, mode))
         lines += [
-            "the smallest graph that differs:",
+            "the smallest graph that differs (the same as below: it may not differ each time):",
             str(small),
             f"as a value: {small!r}",
             "drawn from:",

@@ -46,6 +46,8 @@ const handle = client.threads.stream(threadId, { assistantId: "asking" });
 const { tree } = await handle.agent.getTree();
 assert.deepEqual(tree, { namespace: [], status: "interrupted", graph_name: "asking" });
 await asking.respond("go");
+// It is loading once the run has begun, which comes after the answer was taken.
+await until(() => asking.now().values.log.includes("after"));
 await settled(asking);
 assert.deepEqual(asking.now().values.log, ["told go", "after"]);
 await until(() => asking.now().interrupts.length === 0 && other.now().interrupts.length === 0);
