@@ -29,7 +29,7 @@ from perdure._compat import (
 )
 from perdure.graph.task_functions import named_tasks
 
-__all__ = ["as_graph", "graph_input", "in_own_thread", "needs_tasks"]
+__all__ = ["as_graph", "calls_tasks", "graph_input", "in_own_thread", "needs_tasks"]
 
 _INPUT = "input"
 _OUTPUT = "output"
@@ -43,6 +43,14 @@ def needs_tasks(graph: Pregel[Any, Any, Any, Any], node: PregelNode) -> bool:
     if not isinstance(bound, RunnableCallable):
         return False
     return any(named_tasks(function) for function in (bound.func, bound.afunc) if function is not None)
+
+
+def calls_tasks(graph: Pregel[Any, Any, Any, Any]) -> bool:
+    """Whether any node of it needs tasks, or of the graphs in it."""
+    return any(
+        calls_tasks(node.bound) if isinstance(node.bound, Pregel) else needs_tasks(graph, node)
+        for node in graph.nodes.values()
+    )
 
 
 def as_graph(name: str, node: PregelNode, body: Runnable[Any, Any]) -> Pregel[Any, Any, Any, Any]:

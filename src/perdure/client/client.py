@@ -34,6 +34,7 @@ from perdure.contract import names
 from perdure.contract.budget import Budget
 from perdure.contract.effect import EffectEntry, OwedEffects
 from perdure.contract.limits import RunLimits
+from perdure.contract.policy import TASK_TIMEOUT
 from perdure.contract.state import ThreadSnapshot
 from perdure.contract.thread import DEFAULT_CARRY, DEFAULT_KEEP, RunRequest, ThreadStart, ThreadState
 from perdure.errors import ThreadBusy
@@ -44,7 +45,6 @@ __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
 
 # A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
-_TASK_TIMEOUT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ class PerdureClient:
                 start,
                 id=thread_id,
                 task_queue=self.task_queue,
-                task_timeout=_TASK_TIMEOUT,
+                task_timeout=TASK_TIMEOUT,
                 priority=_fair(thread_id),
                 memo={"graph": graph, "keep_open": keep_open},
                 static_summary=graph,
@@ -329,7 +329,7 @@ class PerdureClient:
                 start,
                 id=workflow_id,
                 task_queue=self.task_queue,
-                task_timeout=_TASK_TIMEOUT,
+                task_timeout=TASK_TIMEOUT,
                 priority=_fair(workflow_id),
                 memo={"graph": start.graph, "keep_open": True},
                 static_summary=start.graph,

@@ -16,7 +16,9 @@ from temporalio.common import RetryPolicy
 
 __all__ = [
     "DEFAULT_RETRY",
+    "HEARTBEAT",
     "LLM_RETRY",
+    "TASK_TIMEOUT",
     "TOOL_RETRY",
     "UNDO_RETRY",
     "DurableOptions",
@@ -60,6 +62,12 @@ UNDO_RETRY = RetryPolicy(
 )
 """For compensations: 1 s, doubling, at most 5 minutes apart, 12 attempts (some 25 minutes)."""
 
+HEARTBEAT = timedelta(seconds=5)
+"""A worker that says nothing of an attempt for so long is taken for dead."""
+
+TASK_TIMEOUT = timedelta(seconds=5)
+"""A workflow task that takes longer is taken for lost, and made again."""
+
 HANDOVERS = 5
 """How often a node call may be handed over by workers that stop, beyond its attempts."""
 
@@ -89,7 +97,7 @@ class NodePolicy:
     retry: RetryPolicy = field(default_factory=lambda: DEFAULT_RETRY)
     timeout: timedelta = timedelta(minutes=10)
     task_timeout: timedelta = timedelta(minutes=10)
-    heartbeat: timedelta = timedelta(seconds=5)
+    heartbeat: timedelta = HEARTBEAT
     run_in: RunIn = "activity"
     task_queue: str | None = None
     summary: str | None = None

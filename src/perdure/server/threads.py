@@ -34,6 +34,7 @@ from perdure.client.handle import RunHandle, thread_status
 from perdure.client.limits import limited
 from perdure.contract import names
 from perdure.contract.limits import RunLimits
+from perdure.contract.policy import TASK_TIMEOUT
 from perdure.contract.run import CancelAction, CancelRequest, RunPage, RunRecord, RunsRequest
 from perdure.contract.state import HistoryPage, HistoryRequest, StateUpdate, ThreadSnapshot
 from perdure.contract.thread import (
@@ -51,7 +52,6 @@ from perdure.workflows.listing import first_listed
 
 __all__ = ["ServedThreads", "ThreadLine"]
 
-_TASK_TIMEOUT = timedelta(seconds=5)
 _ANSWER_IN = timedelta(seconds=60)
 _NOTHING: Any = object()
 
@@ -307,7 +307,7 @@ class ServedThreads:
         return {
             "id": thread_id,
             "task_queue": self.client.task_queue,
-            "task_timeout": _TASK_TIMEOUT,
+            "task_timeout": TASK_TIMEOUT,
             **first_listed(start, graph=start.graph, status=status, now=time.time(), waiting=waiting),
         }
 

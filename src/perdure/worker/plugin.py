@@ -43,6 +43,7 @@ from perdure.activities.run_node import NodeActivities
 from perdure.activities.run_task import TaskActivities
 from perdure.activities.settings import ActivitySettings
 from perdure.activities.task_mail import TaskNotices
+from perdure.activities.tasks import calls_tasks
 from perdure.activities.threads import ThreadActivities
 from perdure.activities.webhooks import WebhookActivities
 from perdure.contract.limits import RateLimit
@@ -63,6 +64,7 @@ from perdure.streams.wire import to_json
 from perdure.telemetry.spans import tracing_of
 from perdure.worker.instances import OneThreadRunner
 from perdure.worker.metrics import MetricsInterceptor
+from perdure.worker.replays import ReplaysFirst
 from perdure.worker.slots import lend_slots
 from perdure.worker.tracing import TracingInterceptor
 from perdure.workflows.crons import CronWorkflow
@@ -170,7 +172,9 @@ class PerdurePlugin(SimplePlugin):
         inputs = LiveInputs(capacity=live_inputs)
         notices = TaskNotices()
         self._lending = Lending()
-        index = EffectIndex((self.registry.graph(name) for name in self.registry), effects)
+        hosts = [self.registry.graph(name) for name in self.registry]
+        index = EffectIndex(hosts, effects)
+        self._may_wait = len(index) > 0 or any(map(calls_tasks, hosts))
         nodes = NodeActivities(
             self.registry,
             inputs,
@@ -215,9 +219,9 @@ class PerdurePlugin(SimplePlugin):
             config["interceptors"] = [*config.get("interceptors", ()), limit, MetricsInterceptor()]
             if (tracing := tracing_of(self._tracer_provider)) is not None:
                 config["interceptors"] = [*config["interceptors"], TracingInterceptor(tracing)]
-            lend_slots(config, self._lending)
+            lend_slots(config, self._lending if self._may_wait else None)
             runner = config.get("unsandboxed_workflow_runner") or UnsandboxedWorkflowRunner()
-            config["unsandboxed_workflow_runner"] = OneThreadRunner(runner)
+            config["unsandboxed_workflow_runner"] = ReplaysFirst(OneThreadRunner(runner))
             config["sticky_queue_schedule_to_start_timeout"] = _STICKY_TIMEOUT
             config["max_heartbeat_throttle_interval"] = _HEARTBEAT_THROTTLE
         return config

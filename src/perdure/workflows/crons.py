@@ -7,19 +7,17 @@ Side: workflow. It takes a moment, and is gone; the run is the thread's. One tha
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from temporalio import workflow
 
 from perdure.contract import names
 from perdure.contract.cron import CronJob
+from perdure.contract.policy import TASK_TIMEOUT
 from perdure.contract.thread import RunRequest
 from perdure.workflows.listing import first_listed
 from perdure.workflows.tracing import begun
 
 __all__ = ["CronWorkflow"]
-
-_TASK_TIMEOUT = timedelta(seconds=5)
 
 
 # Whatever is wrong with a cron must be seen as a failure, and not hold a workflow task for ever.
@@ -42,7 +40,7 @@ class CronWorkflow:
             names.THREAD_WORKFLOW,
             start,
             id=thread_id,
-            task_timeout=_TASK_TIMEOUT,
+            task_timeout=TASK_TIMEOUT,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             **first_listed(start, graph=request.graph, status="running", now=workflow.time()),
         )

@@ -33,6 +33,7 @@ from temporalio.exceptions import ActivityError, FailureError
 
 from perdure.contract import names
 from perdure.contract.effect import EffectEntry, EffectRequest, EffectState, UndoCall, UndoPolicy
+from perdure.contract.policy import HEARTBEAT
 from perdure.errors import EffectConflict, EffectInDoubt, PerdureError
 from perdure.workflows.tracing import RunTrace
 
@@ -231,7 +232,7 @@ async def _undo(entry: EffectEntry, policy: UndoPolicy, trace: RunTrace) -> str:
             UndoCall(entry.effect, entry.name, entry.key, entry.args, entry.kwargs, result, span.context),
             activity_id=f"undo {entry.name}:{entry.key}:{workflow.uuid4().hex[:8]}",
             start_to_close_timeout=timedelta(seconds=policy.timeout),
-            heartbeat_timeout=timedelta(seconds=5),
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=policy.first),
                 backoff_coefficient=policy.factor,

@@ -19,6 +19,7 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import FailureError
 
 from perdure.contract import names
+from perdure.contract.policy import HEARTBEAT
 from perdure.contract.run import RunRecord
 from perdure.contract.webhook import WebhookCall
 from perdure.errors import PayloadTooLarge
@@ -29,7 +30,6 @@ __all__ = ["WebhookWorkflow", "Webhooks"]
 
 _FOR = timedelta(days=1)
 _ATTEMPT = timedelta(seconds=40)
-_HEARTBEAT = timedelta(seconds=5)
 _RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10))
 
 
@@ -44,7 +44,7 @@ class WebhookWorkflow:
             call,
             start_to_close_timeout=_ATTEMPT,
             schedule_to_close_timeout=_FOR,
-            heartbeat_timeout=_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=_RETRY,
         )
 
