@@ -95,8 +95,8 @@ async def first_token(url: str, process: psutil.Process, given: argparse.Namespa
                 first, told = await _spoken(http, thread)
                 times.append(first)
                 ways += told
-    first = median(direct[3:])
-    later, hurried = median(rested[3:]) - first, median(at_once[3:]) - first
+    alone = median(direct[3:])
+    later, hurried = median(rested[3:]) - alone, median(at_once[3:]) - alone
     way = median(ways)
     return {
         "first_token_ms": _ms(later),

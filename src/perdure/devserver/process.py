@@ -76,9 +76,14 @@ class ServerProcess:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self._log_start_bytes, size - _LOG_TAIL_BYTES))
             log = file.read().decode(errors="replace")
-        tail = "\n".join(f"    {line}" for line in _last(log.splitlines())) or "    (nothing)"
-        kind = PortTakenError if _PORT_TAKEN in log or _CRASH in log else DevServerError
-        return kind(f"Temporal's dev server {problem}. Its log, {str(self._log)!r}, ends with:\n{tail}")
+        lines = log.splitlines()
+        crash = next((n for n, line in enumerate(lines) if line.startswith(_CRASH)), None)
+        # Of a crash the first lines tell what it was; the last ones are the end of a stack.
+        told = lines[-_LOG_TAIL_LINES:] if crash is None else lines[crash : crash + _LOG_TAIL_LINES]
+        quoted = "\n".join(f"    {line}" for line in told) or "    (nothing)"
+        kind = PortTakenError if _PORT_TAKEN in log or crash is not None else DevServerError
+        says = "ends with" if crash is None else "says"
+        return kind(f"Temporal's dev server {problem}. Its log, {str(self._log)!r}, {says}:\n{quoted}")
 
     def release(self) -> None:
         """Ask the server to stop, without waiting. Nothing can go wrong after this."""
@@ -100,9 +105,3 @@ class ServerProcess:
             os.killpg(self._keeper.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-
-
-def _last(lines: list[str]) -> list[str]:
-    """The last ones; where the server crashed, the first that tell of it, and not the end of its stack."""
-    crash = next((n for n, line in enumerate(lines) if line.startswith(_CRASH)), None)
-    return lines[-_LOG_TAIL_LINES:] if crash is None else lines[crash : crash + _LOG_TAIL_LINES]
