@@ -27,6 +27,7 @@ from perdure.activities.deaths import forget_worker
 from perdure.activities.failures import classify
 from perdure.activities.journal import Journal
 from perdure.activities.meter import Meter
+from perdure.activities.pulse import Pulse, watched
 from perdure.contract.node import NodeCall, NodeInput
 from perdure.contract.thread import SavedCheckpoint
 from perdure.contract.usage import usage_from
@@ -62,6 +63,7 @@ class Heartbeats:
         self._kind_of = kind_of or (lambda error: classify(error).kind)
         self._given = call.answers if call else []
         self._beaten = float("-inf")
+        self._pulse: Pulse | None = None
         self.journal = Journal(left.get("answers", ()) if left else self._given)
         self.meter = Meter(usage_from(left.get("usage")).models, call.left if call else None)
 
@@ -78,7 +80,8 @@ class Heartbeats:
         limit = activity.info().heartbeat_timeout
         task = asyncio.create_task(self._beat(limit.total_seconds() / 4)) if limit is not None else None
         try:
-            yield
+            with watched(activity.info().heartbeat_details) as self._pulse:
+                yield
         except asyncio.CancelledError:
             if activity.is_worker_shutdown():
                 self.failures.append(HANDED_OVER)
@@ -106,6 +109,8 @@ class Heartbeats:
             # One may wait in the SDK, and would be sent after this one, with less in it.
             self._tell(details)
         handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
+        if self._pulse is not None:
+            self._pulse.beat(details)
         try:
             await handle.heartbeat(*details, rpc_timeout=_SAVE_TIMEOUT)
         except (RPCError, AsyncActivityCancelledError):
@@ -114,6 +119,8 @@ class Heartbeats:
     def _tell(self, details: list[Any]) -> None:
         activity.heartbeat(*details)
         self._beaten = time.monotonic()
+        if self._pulse is not None:
+            self._pulse.beat(details)
 
     async def _beat(self, seconds: float) -> None:
         # Not at once: what the server knows by then is as good, and each heartbeat costs a write (and, hosted, money).
