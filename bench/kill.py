@@ -120,7 +120,9 @@ async def measure_kills(server: DevServer, folder: Path, options: dict[str, Any]
     for name in CONTESTANTS:
         place = _place(folder / name, server)
         killing = Killing(place, await place.connect(), name)
-        await killing.run(steps, kills, hang=kills[-1] + 25)
+        # Of the floor one of each kind is enough: it waits for its time limits, which are known.
+        at = kills[:1] if name == "bare" else kills
+        await killing.run(steps, at, hang=at[-1] + 25)
         told[name] = killing.recoveries
     return told
 

@@ -63,12 +63,15 @@ async def run(options: argparse.Namespace, folder: Path | None) -> dict[str, Any
             database = stack.enter_context(postgres())
         dsn, servers["PostgreSQL"] = database or (None, "")
         for scenario in chosen:
+            began = time.monotonic()
             told, servers["Temporal"] = await _scenario(scenario, contestants, dsn, options)
-            results["scenarios"][scenario.name] = told
+            results["scenarios"][scenario.name] = told | {"minutes": _minutes(began)}
             so_far()
     for rows in ROWS:
         if _wanted(rows, options) and (BENCH / f"{rows.name}.py").exists():
+            began = time.monotonic()
             told = measure_rows(rows, {"quick": options.quick})
+            told["minutes"] = _minutes(began)
             for row in told.get("rows", ()):
                 tell(f"{rows.name}: {row['name']}: {row['value']} {row.get('unit', '')}")
             if not told.get("ok"):
@@ -76,6 +79,10 @@ async def run(options: argparse.Namespace, folder: Path | None) -> dict[str, Any
             results["rows"][rows.name] = told
             so_far()
     return so_far()
+
+
+def _minutes(began: float) -> float:
+    return round((time.monotonic() - began) / 60, 1)
 
 
 def _wanted(scenario: Scenario | Rows, options: argparse.Namespace) -> bool:

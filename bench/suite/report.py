@@ -23,13 +23,18 @@ def markdown(results: Mapping[str, Any]) -> str:
     ]
     for name, told in results["scenarios"].items():
         lines += ["", f"## {name}: {_title(name, told['parameters'])}", "", f"![{name}]({name}.svg)", ""]
+        lines += _took(told)
         lines += _contestants(summarize(told["rounds"]))
     for name, told in results["rows"].items():
-        lines += ["", f"## {name}: {_TITLES.get(name, name)}", ""]
+        lines += ["", f"## {name}: {_TITLES.get(name, name)}", "", *_took(told)]
         lines += (
             [f"Failed: {told['error']}"] if told.get("error") else _rows([(name, r) for r in told["rows"]])
         )
     return "\n".join(lines) + "\n"
+
+
+def _took(told: Mapping[str, Any]) -> list[str]:
+    return [f"{told['minutes']} minutes.", ""] if "minutes" in told else []
 
 
 def _title(name: str, parameters: Mapping[str, int]) -> str:

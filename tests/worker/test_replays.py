@@ -79,6 +79,15 @@ def test_a_replay_for_a_question_and_one_that_is_given_up_end(
     assert turns.came == ["cold", "cold", "warm"]
 
 
+def test_what_is_put_out_of_memory_does_not_wait(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replays, "_MOST_SECONDS", LONG)
+    turns.comes("cold", replaying=True)
+    beside = threading.Thread(target=turns.comes, args=("warm",), kwargs={"job": "remove_from_cache"})
+    beside.start()
+    beside.join(LONG / 2)
+    assert turns.came == ["cold", "warm"]
+
+
 def test_nobody_waits_for_a_replay_that_comes_too_late(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replays, "_MOST_SECONDS", LONG)
     turns.comes("cold", replaying=True)

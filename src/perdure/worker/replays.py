@@ -32,7 +32,11 @@ class ReplaysFirst(AroundRunner):
 
     def around(self, thread_id: str, activate: Activate) -> Activate:
         def in_turn(act: Any) -> Any:
-            if act.is_replaying and not any(_ends_replay(job) for job in act.jobs):
+            if _has(act, "remove_from_cache"):
+                self._ended(act.run_id)
+            elif act.is_replaying and not _has(
+                act, "query_workflow"
+            ):  # for a question all is replayed, to its end
                 with self._changed:
                     self._begun.setdefault(act.run_id, time.monotonic())
             elif not self._ended(act.run_id):
@@ -60,6 +64,5 @@ class ReplaysFirst(AroundRunner):
         return any(begun > late for begun in self._begun.values())
 
 
-def _ends_replay(job: Any) -> bool:
-    """Of a thread that is only asked something, all is replayed; one that is put out of memory goes no further."""
-    return job.HasField("query_workflow") or job.HasField("remove_from_cache")
+def _has(act: Any, job: str) -> bool:
+    return any(each.HasField(job) for each in act.jobs)
