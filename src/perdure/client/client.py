@@ -44,9 +44,6 @@ from perdure.telemetry.propagation import starting
 __all__ = ["PerdureClient", "ThreadBusy", "ThreadInfo"]
 
 
-# A worker that dies while it works on a workflow task holds it for this long; Temporal's default is 10 s.
-
-
 @dataclass(frozen=True)
 class ThreadInfo:
     """One line of a thread list. `status` is finer where the namespace has Perdure's search attributes."""

@@ -66,7 +66,8 @@ HEARTBEAT = timedelta(seconds=5)
 """A worker that says nothing of an attempt for so long is taken for dead."""
 
 TASK_TIMEOUT = timedelta(seconds=5)
-"""A workflow task that takes longer is taken for lost, and made again."""
+"""A workflow task that takes longer is taken for lost, and made again. A worker that dies holds one for this long; Temporal's default
+is 10 s."""
 
 HANDOVERS = 5
 """How often a node call may be handed over by workers that stop, beyond its attempts."""

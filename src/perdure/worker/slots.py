@@ -30,7 +30,7 @@ __all__ = ["lend_slots"]
 _DEFAULT = 100  # Temporal's own
 # With 8, a hundred short agents take a tenth longer; with 100, they are no faster.
 _WORKFLOW_TASKS = 16
-# Of these, for threads that are not in memory. They share one interpreter: each of N that replay at once takes N times as long, up to
+# Beside these, for threads that are not in memory. All share one interpreter: each of N that replay at once takes N times as long, up to
 # 0.8 s for the 175 steps after which a thread continues as new, and one that takes 5 s is taken for lost and made again. With 16,
 # a worker that takes over 20 such threads at once makes no step for 20 s.
 _COLD_TASKS = 4
